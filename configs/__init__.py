@@ -1,0 +1,1 @@
+"""Experiments that ship with ssl_keras, one Python file each."""

@@ -1,0 +1,52 @@
+"""Learn an image encoder, and its architecture, from images without labels, and prove what it is worth.
+
+Public names are resolved on demand (PEP 562), so that ``ssl_keras.parse`` and ``ssl_keras.families`` work
+where TensorFlow is absent. ``PUBLIC`` is the one list of them: name → (module, attribute).
+"""
+
+import importlib
+from typing import Any
+
+__version__ = "0.1.0"
+
+PUBLIC = {
+    "Architecture": ("architecture.grammar", "Architecture"),
+    "ArchitectureError": ("architecture.grammar", "ArchitectureError"),
+    "parse": ("architecture.grammar", "parse"),
+    "cost": ("architecture.cost", "cost"),
+    "families": ("architecture.families", None),
+    "Encoder": ("networks.encoder", "Encoder"),
+    "build_encoder": ("networks.encoder", "build_encoder"),
+    "load": ("networks.encoder", "load"),
+    "Projector": ("networks.heads", "Projector"),
+    "Predictor": ("networks.heads", "Predictor"),
+    "Views": ("data.views", "Views"),
+    "view_batches": ("data.views", "view_batches"),
+    "open_source": ("data.sources", "open_source"),
+    "relicv2_loss": ("learning.losses.relicv2", "relicv2_loss"),
+    "ReLICv2Loss": ("learning.losses.relicv2", "ReLICv2Loss"),
+    "ReLICv2": ("learning.relicv2", "ReLICv2"),
+    "Supervised": ("learning.supervised", "Supervised"),
+    "LARS": ("learning.optimizers", "LARS"),
+    "WarmupCosine": ("learning.schedules", "WarmupCosine"),
+    "TargetDecay": ("learning.schedules", "TargetDecay"),
+    "monitors": ("learning.monitors", None),
+    "strategy": ("learning.distribution", "strategy"),
+    "scenarios": ("scenarios", None),
+}
+
+__all__ = [*PUBLIC]  # noqa: PLE0604
+
+
+def __getattr__(name: str) -> Any:
+    if name not in PUBLIC:
+        raise AttributeError(f"module 'ssl_keras' has no attribute {name!r}; public names: {', '.join(PUBLIC)}")
+    module_name, attribute = PUBLIC[name]
+    module = importlib.import_module(f"ssl_keras.{module_name}")
+    value = module if attribute is None else getattr(module, attribute)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *PUBLIC]

@@ -1,0 +1,1 @@
+"""One file per verb: a config in, a run folder out."""
