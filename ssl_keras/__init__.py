@@ -7,6 +7,8 @@ where TensorFlow is absent. ``PUBLIC`` is the one list of them: name → (module
 import importlib
 from typing import Any
 
+from ssl_keras.saving import register_with_keras
+
 __version__ = "0.1.0"
 
 PUBLIC = {
@@ -17,7 +19,7 @@ PUBLIC = {
     "families": ("architecture.families", None),
     "Encoder": ("networks.encoder", "Encoder"),
     "build_encoder": ("networks.encoder", "build_encoder"),
-    "load": ("networks.encoder", "load"),
+    "load": ("saving", "load"),
     "Projector": ("networks.heads", "Projector"),
     "Predictor": ("networks.heads", "Predictor"),
     "Views": ("data.views", "Views"),
@@ -28,19 +30,21 @@ PUBLIC = {
     "ReLICv2": ("learning.relicv2", "ReLICv2"),
     "Supervised": ("learning.supervised", "Supervised"),
     "LARS": ("learning.optimizers", "LARS"),
-    "WarmupCosine": ("learning.schedules", "WarmupCosine"),
+    "warmup_cosine": ("learning.schedules", "warmup_cosine"),
     "TargetDecay": ("learning.schedules", "TargetDecay"),
     "monitors": ("learning.monitors", None),
     "strategy": ("learning.distribution", "strategy"),
     "scenarios": ("scenarios", None),
 }
 
-__all__ = [*PUBLIC]  # noqa: PLE0604
+__all__ = [*PUBLIC]
 
 
 def __getattr__(name: str) -> Any:
     if name not in PUBLIC:
-        raise AttributeError(f"module 'ssl_keras' has no attribute {name!r}; public names: {', '.join(PUBLIC)}")
+        raise AttributeError(
+            f"module 'ssl_keras' has no attribute {name!r}; public names: {', '.join(PUBLIC)}"
+        )
     module_name, attribute = PUBLIC[name]
     module = importlib.import_module(f"ssl_keras.{module_name}")
     value = module if attribute is None else getattr(module, attribute)
@@ -50,3 +54,6 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return [*globals(), *PUBLIC]
+
+
+register_with_keras()

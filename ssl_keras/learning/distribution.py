@@ -1,0 +1,97 @@
+"""Replicas: the one place that names a distribution strategy."""
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+Tensor = Any
+
+STRATEGIES = ("auto", "none", "mirrored")
+
+
+def strategy(name: str = "auto") -> tf.distribute.Strategy:
+    """The strategy under whose ``scope()`` models are built and compiled.
+
+    Args:
+        name: ``none`` is one device; ``mirrored`` copies the model to all local GPUs, or to all logical CPU
+            devices where there is no GPU; ``auto`` is ``mirrored`` with more than one GPU, else ``none``.
+
+    Raises:
+        ValueError: The name is unknown.
+    """
+    if name not in STRATEGIES:
+        raise ValueError(f"unknown strategy {name!r}: choose one of {', '.join(STRATEGIES)}")
+    gpus = [device.name for device in tf.config.list_logical_devices("GPU")]
+    if name == "none" or (name == "auto" and len(gpus) < 2):
+        return tf.distribute.get_strategy()
+    devices = gpus or [device.name for device in tf.config.list_logical_devices("CPU")]
+    # On CPU devices the default ring breaks with several steps per execution and with a second strategy.
+    cross_device = None if gpus else tf.distribute.ReductionToOneDevice()
+    return tf.distribute.MirroredStrategy(devices, cross_device_ops=cross_device)
+
+
+def replicas() -> int:
+    """How many replicas take part in a step."""
+    return int(tf.distribute.get_strategy().num_replicas_in_sync)
+
+
+def divide_by_replicas(loss: Tensor) -> Tensor:
+    """A replica's share of the mean loss: the optimizer sums the replicas' gradients."""
+    return loss / replicas()
+
+
+def gather(values: Tensor, axis: int) -> Tensor:
+    """Concatenates a tensor of every replica along ``axis``, in the order of the global batch."""
+    if replicas() == 1:
+        return values
+    return tf.distribute.get_replica_context().all_gather(values, axis=axis)
+
+
+def rows(images: int) -> Tensor:
+    """Positions (images,) of this replica's images in the global batch, int32."""
+    if replicas() == 1:
+        return tf.range(images)
+    replica = tf.cast(tf.distribute.get_replica_context().replica_id_in_sync_group, tf.int32)
+    return replica * images + tf.range(images)
+
+
+def sample_negatives(positions: Tensor, batch: int, count: int, *, seed: int, step: Tensor) -> Tensor:
+    """Draws each anchor's negatives, uniformly and without repetition, from the global batch without itself.
+
+    The draw is made for the global batch from (seed, step), so it is the same on any number of replicas.
+
+    Args:
+        positions: Rows (b,) of this replica's anchors in the global batch.
+        batch: Size of the global batch, more than ``count``.
+        count: Negatives per anchor.
+        seed: Seed of the run.
+        step: Number of the step.
+
+    Returns:
+        Rows (b, count) of the global batch, int32.
+
+    Raises:
+        ValueError: The batch holds too few other images.
+    """
+    if not 0 < count < batch:
+        raise ValueError(
+            f"{count} negatives need a batch of at least {count + 1}, got {batch}: use a larger batch"
+        )
+    pair = tf.stack([tf.cast(seed, tf.int64), tf.cast(step, tf.int64)])
+    keys = tf.random.stateless_uniform((batch, batch), pair)
+    keys = tf.gather(keys, positions) - 2.0 * tf.one_hot(
+        positions, batch
+    )  # an anchor comes last among its own keys
+    return tf.math.top_k(keys, count, sorted=False).indices
+
+
+def restore_after(variables: list[Any], values: list[Tensor]) -> None:
+    """Gives each variable its value back."""
+    for variable, value in zip(variables, values, strict=True):
+        variable.assign(value)
+
+
+def compute_dtype() -> str:
+    """The dtype that layers compute in under the current policy."""
+    return str(keras.config.dtype_policy().compute_dtype)

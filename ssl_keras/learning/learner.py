@@ -1,0 +1,87 @@
+"""What every way of learning shares: one step, its metrics, and ``fit`` on batches of views."""
+
+from abc import abstractmethod
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from ssl_keras.data.views import ViewBatches
+from ssl_keras.learning import distribution
+
+Tensor = Any
+Batch = dict[str, Tensor]
+
+
+class Learner(keras.Model):
+    """An encoder that learns from batches of views by an objective that a subclass states.
+
+    A subclass sets ``encoder``, lists its ``learned_variables``, gives the names of its terms, and writes
+    :meth:`objective`; all variables exist before ``compile``, which builds the optimizer.
+
+    Args:
+        encoder: The encoder that learns.
+        terms: Names of what :meth:`objective` returns, ``loss`` first.
+        seed: Seed of what is drawn at random in a step.
+        name: Name of the model.
+    """
+
+    def __init__(self, encoder: keras.Model, *, terms: tuple[str, ...], seed: int, name: str) -> None:
+        super().__init__(name=name)
+        self.encoder = encoder
+        self.seed = seed
+        self._trackers = [keras.metrics.Mean(name=term) for term in terms]
+
+    @property
+    @abstractmethod
+    def learned_variables(self) -> list[Any]:
+        """The variables that the optimizer updates."""
+
+    @abstractmethod
+    def objective(self, batch: Batch) -> dict[str, Tensor]:
+        """The terms of the loss on this replica's part of a batch; ``loss`` is what is minimised."""
+
+    def after_step(self) -> None:
+        """Hook after the optimizer's update."""
+
+    def fold(self, views: Tensor) -> Tensor:
+        """Views (b, V, ...) as one batch (b * V, ...). NOTE: BN sees all views jointly; BYOL runs them apart."""
+        return tf.reshape(views, (-1, *views.shape[2:]))
+
+    def unfold(self, vectors: Tensor, views: int) -> Tensor:
+        """Vectors (b * V, D) of a folded batch as (V, b, D)."""
+        return tf.transpose(tf.reshape(vectors, (-1, views, vectors.shape[-1])), (1, 0, 2))
+
+    def compile(self, optimizer: Any, **kwargs: Any) -> None:
+        """Configures training; the objective is the learner's own, so there is no ``loss`` argument."""
+        super().compile(optimizer=optimizer, **kwargs)
+        if not self.optimizer.built:
+            # Vectors (biases, batch normalisation) are never decayed.
+            self.optimizer.exclude_from_weight_decay([v for v in self.learned_variables if len(v.shape) < 2])
+            self.optimizer.build(self.learned_variables)
+        self.built = True
+
+    def train_step(self, data: Batch) -> dict[str, Tensor]:
+        """One update of the learned variables."""
+        variables = self.learned_variables
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch([variable.value for variable in variables])
+            terms = self.objective(data)
+            loss = distribution.divide_by_replicas(terms["loss"])
+        gradients = tape.gradient(loss, variables)
+        self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
+        self.after_step()
+        for tracker in self._trackers:
+            tracker.update_state(terms[tracker.name])
+        return {tracker.name: tracker.result() for tracker in self._trackers}
+
+    def fit(self, x: Any, *, epochs: int = 1, **kwargs: Any) -> keras.callbacks.History:
+        """As ``keras.Model.fit``; takes a ``ViewBatches``, whose stream begins at this model's own step."""
+        if isinstance(x, ViewBatches):
+            kwargs["steps_per_epoch"] = x.steps_per_epoch
+            x = x.dataset(start_step=int(self.optimizer.iterations))
+        return super().fit(x, epochs=epochs, **kwargs)
+
+    def call(self, images: Tensor, training: bool = False) -> Tensor:
+        """Embeddings of images, by the encoder alone."""
+        return self.encoder(images, training=training)

@@ -1,0 +1,63 @@
+"""Values that change with the step."""
+
+import math
+from typing import Any
+
+import keras
+from keras import ops
+
+Tensor = Any
+
+
+def warmup_cosine(peak: float, steps: int, warmup_steps: int = 0) -> keras.optimizers.schedules.CosineDecay:
+    """Linear warm-up from 0 to ``peak`` in ``warmup_steps``, then half a cosine to 0 at ``steps``, no restart.
+
+    Args:
+        peak: Highest value.
+        steps: All steps, warm-up included.
+        warmup_steps: Steps of the warm-up, fewer than ``steps``.
+
+    Raises:
+        ValueError: There are no more steps than warm-up steps.
+    """
+    if not 0 <= warmup_steps < steps:
+        raise ValueError(
+            f"a schedule of {steps} steps has no room for a warm-up of {warmup_steps}: train longer or warm up less"
+        )
+    if not warmup_steps:
+        return keras.optimizers.schedules.CosineDecay(peak, steps)
+    return keras.optimizers.schedules.CosineDecay(
+        0.0, steps - warmup_steps, warmup_target=peak, warmup_steps=warmup_steps
+    )
+
+
+@keras.saving.register_keras_serializable("ssl_keras")
+class TargetDecay(keras.optimizers.schedules.LearningRateSchedule):
+    """Decay of the target network's moving average: 1 - (1 - base)(cos(pi k / K) + 1) / 2 at step k of K (BYOL, 3.1).
+
+    Args:
+        base: Decay at step 0, in [0, 1]; 0.996 for 1000 epochs, 0.99 for 100 to 300, 0.97 for 40 (BYOL).
+        steps: K; the decay is 1 from there on. None keeps ``base`` throughout.
+
+    Raises:
+        ValueError: ``base`` is out of range, or ``steps`` is not positive.
+    """
+
+    def __init__(self, base: float = 0.996, steps: int | None = None) -> None:
+        if not 0 <= base <= 1:
+            raise ValueError(f"the target's decay must lie in [0, 1], got {base}")
+        if steps is not None and steps < 1:
+            raise ValueError(f"the target's schedule needs a positive number of steps, got {steps}")
+        self.base = base
+        self.steps = steps
+
+    def __call__(self, step: Tensor) -> Tensor:
+        """The decay at ``step``, in float32."""
+        if self.steps is None:
+            return ops.convert_to_tensor(self.base, "float32")
+        progress = ops.minimum(ops.cast(step, "float32") / self.steps, 1.0)
+        return 1.0 - (1.0 - self.base) * (ops.cos(math.pi * progress) + 1.0) / 2.0
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments."""
+        return {"base": self.base, "steps": self.steps}

@@ -1,0 +1,42 @@
+"""The like-for-like yardstick: the same encoder, views and steps, with labels instead of the SSL loss."""
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from ssl_keras.learning.learner import Batch, Learner, Tensor
+from ssl_keras.networks.heads import build_classifier
+
+
+@keras.saving.register_keras_serializable("ssl_keras")
+class Supervised(Learner):
+    """Learns an encoder from the large views of labelled images by cross-entropy.
+
+    Args:
+        encoder: The encoder that learns.
+        classes: Number of classes; batches carry ``label`` (b,) in [0, classes).
+        seed: Seed of the classifier's initial weights.
+        name: Name of the model.
+    """
+
+    def __init__(
+        self, encoder: keras.Model, classes: int, *, seed: int = 0, name: str = "supervised"
+    ) -> None:
+        super().__init__(encoder, terms=("loss", "accuracy"), seed=seed, name=name)
+        self.classes = classes
+        self.classifier = build_classifier(encoder.output_shape[-1], classes, seed=seed)
+
+    @property
+    def learned_variables(self) -> list[Any]:
+        """Weights of encoder and classifier."""
+        return [*self.encoder.trainable_variables, *self.classifier.trainable_variables]
+
+    def objective(self, batch: Batch) -> dict[str, Tensor]:
+        """Cross-entropy and accuracy in [0, 1], mean over all large views."""
+        views = batch["large"].shape[1]
+        labels = tf.repeat(tf.cast(batch["label"], tf.int32), views)
+        logits = self.classifier(self.encoder(self.fold(batch["large"]), training=True))
+        loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits))
+        hit = tf.equal(tf.argmax(logits, axis=-1, output_type=tf.int32), labels)
+        return {"loss": loss, "accuracy": tf.reduce_mean(tf.cast(hit, tf.float32))}
