@@ -83,8 +83,8 @@ def _check_knn(train: Floats, labels: Integers, test: Floats, classes: int, ks: 
         )
     if train.shape[1] != test.shape[1]:
         raise ValueError(
-            f"kNN got training embeddings of size {train.shape[1]} and test embeddings of size {test.shape[1]}: "
-            "both must come from the same encoder."
+            f"kNN got training embeddings of size {train.shape[1]} and test embeddings of size "
+            f"{test.shape[1]}: both must come from the same encoder."
         )
     for k in ks:
         if not 1 <= k <= len(train):
@@ -98,7 +98,7 @@ def _check_knn(train: Floats, labels: Integers, test: Floats, classes: int, ks: 
 def _vote(
     similarity: Floats, labels: Integers, classes: int, ks: Sequence[int], temperature: float
 ) -> Integers:
-    """Class with the largest sum of weights for each row of `similarity` (rows, n), for each k: (len(ks), rows)."""
+    """Class with most votes for each row of `similarity` (rows, n) and each k: (len(ks), rows)."""
     largest = max(ks)
     rows = np.arange(len(similarity))[:, None]
     nearest = np.argpartition(similarity, -largest, axis=1)[:, -largest:]

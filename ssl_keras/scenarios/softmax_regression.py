@@ -49,7 +49,9 @@ def solve(
     tolerance: float = 1e-6,
     max_iterations: int = 200,
 ) -> Solution:
-    """Minimises for each problem p, over W (d, classes) and b (classes,),
+    """Fits p classifiers, each with its own penalty and its own share of the rows.
+
+    Problem p minimises, over W (d, classes) and b (classes,),
 
         mean_i [ -log softmax(x_i W + b)_{y_i} ] + penalty_p / 2 · ‖W‖²
 
@@ -87,7 +89,7 @@ def solve(
 
 
 class _Problem:
-    """The data term: rows sorted by fold and cut into blocks, so that no problem computes rows that it leaves out."""
+    """The data term: rows sorted by fold, in blocks, so that no problem computes rows that it leaves out."""
 
     def __init__(self, features: Floats, labels: Integers, classes: int, folds: Integers):
         order = np.argsort(folds, kind="stable")
@@ -244,7 +246,7 @@ def _line_search(
     penalty: npt.NDArray[np.float64],
     left_out: Integers,
 ) -> _State:
-    """Halves each problem's step until it lowers the objective enough; a problem that finds none stays where it is."""
+    """Halves each problem's step until it lowers the objective enough; one that finds none stays put."""
     start, value, gradient = state.point[active], state.value[active], state.gradient[active]
     slope = np.minimum(_dot(gradient, direction), 0.0)[:, 0, 0]
     moved = _State(start.copy(), value.copy(), gradient.copy(), np.zeros(len(active), np.bool_))
