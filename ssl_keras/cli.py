@@ -1,0 +1,171 @@
+"""The verbs for the shell: ``ssl-keras pretrain --data photos``.
+
+Parsing needs no TensorFlow, so help and mistakes are quick. What a user can get wrong ends in one sentence on
+standard error and exit status 2; a fault of ours keeps its traceback.
+"""
+
+import importlib
+import os
+import sys
+import traceback
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+from rich.console import Console
+from rich.table import Table
+
+from ssl_keras.experiments import settings
+from ssl_keras.experiments.checks import ConfigError, nearest
+from ssl_keras.experiments.config_files import load_config, shipped
+from ssl_keras.experiments.run_folder import check_writable
+
+VERBS: dict[str, type[Any]] = {
+    "demo": settings.Demo,
+    "pretrain": settings.Pretrain,
+    "evaluate": settings.Evaluate,
+    "embed": settings.Embed,
+    "export": settings.Export,
+    "report": settings.Report,
+    "doctor": settings.Doctor,
+}
+"""Verb to its settings; ``experiments/<verb>.py`` has the ``run`` that takes them."""
+
+BAD_INPUT, INTERRUPTED = 2, 130
+HEAVY = ("tensorflow", "keras", "tensorflow_datasets")
+PACKAGE = str(Path(__file__).parent)
+
+
+@dataclass(frozen=True)
+class _PretrainCommand:
+    """Learn an encoder from images without labels, into a run folder."""
+
+    config: tyro.conf.Positional[Annotated[str | None, tyro.conf.arg(metavar="EXPERIMENT")]] = None
+    """A shipped experiment, or a .py or .json file; the options below override it."""
+    options: Annotated[settings.Pretrain, tyro.conf.arg(name="")] = field(default_factory=settings.Pretrain)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Runs the verb that the arguments name, and ends the process with its exit status."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in words
+    words = [word for word in words if word != "--debug"]
+    try:
+        _dispatch(words)
+    except KeyboardInterrupt:
+        _say(_how_to_continue(words))
+        raise SystemExit(INTERRUPTED) from None
+    except BrokenPipeError:
+        # The reader, such as head, has had enough; Python would complain once more when it flushes.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(BAD_INPUT) from None
+    except Exception as error:
+        sentence = explain(error)
+        if debug or sentence is None:
+            raise
+        _say(sentence)
+        raise SystemExit(BAD_INPUT) from None
+
+
+def explain(error: Exception) -> str | None:
+    """The one sentence for a mistake that a user can mend; None for anything else.
+
+    A ValueError counts when our own code raised it: one from inside TensorFlow is a fault of ours, and its
+    traceback is worth more than its message.
+    """
+    if isinstance(error, ModuleNotFoundError):
+        return _explain_missing(error)
+    if isinstance(error, OSError | ConfigError):
+        return _one_line(error)
+    raised_by = traceback.extract_tb(error.__traceback__)[-1].filename
+    if isinstance(error, ValueError) and raised_by.startswith(PACKAGE):
+        return _one_line(error)
+    return None
+
+
+def _dispatch(words: list[str]) -> None:
+    if not words or words[0] in ("-h", "--help"):
+        _overview()
+        return
+    verb = words[0]
+    if verb not in VERBS:
+        raise ConfigError(f"no verb is called {verb!r}: {nearest(verb, VERBS)} (ssl-keras --help lists them)")
+    config = parse_arguments(verb, words[1:])
+    out = getattr(config, "out", "auto")
+    if out != "auto":
+        check_writable(out)
+    # TensorFlow's start-up messages would bury ours.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    importlib.import_module(f"ssl_keras.experiments.{verb}").run(config)
+
+
+def parse_arguments(verb: str, words: Sequence[str]) -> Any:
+    """The settings that the words after a verb spell; ends the process on ``--help`` and on unknown options."""
+    program = f"ssl-keras {verb}"
+    if verb != "pretrain":
+        return tyro.cli(VERBS[verb], prog=program, args=words)
+    defaults = load_config(name) if (name := _config_name(words)) else settings.Pretrain()
+    if _given("--minutes", words) and not _given("--epochs", words):
+        defaults = replace(defaults, epochs="auto")
+    command = tyro.cli(
+        _PretrainCommand,
+        prog=program,
+        args=words,
+        default=_PretrainCommand(options=defaults),
+        description="Learn an encoder from images without labels, into a run folder.\n\n"
+        f"Experiments that ship with ssl_keras: {', '.join(shipped())}.",
+    )
+    return command.options
+
+
+def _given(option: str, words: Sequence[str]) -> bool:
+    return any(word == option or word.startswith(f"{option}=") for word in words)
+
+
+def _config_name(words: Sequence[str]) -> str | None:
+    """The config is the first word after the verb, as in ``pretrain cifar10 --epochs 5``."""
+    return words[0] if words and not words[0].startswith("-") else None
+
+
+def _overview() -> None:
+    console = Console(highlight=False)
+    console.print("[bold]ssl-keras[/] VERB \\[OPTIONS]\n")
+    console.print("Learn an image encoder from images without labels, and prove what it is worth.\n")
+    console.print(_two_columns({verb: _summary(kind) for verb, kind in VERBS.items()}))
+    console.print("\nExperiments for pretrain:\n")
+    console.print(_two_columns(shipped()))
+    console.print("\nssl-keras VERB --help lists a verb's options; --debug shows tracebacks.")
+
+
+def _two_columns(rows: Mapping[str, str]) -> Table:
+    table = Table.grid(padding=(0, 2, 0, 2))
+    for name, summary in rows.items():
+        table.add_row(f"[bold]{name}[/]", summary)
+    return table
+
+
+def _summary(kind: type[Any]) -> str:
+    return (kind.__doc__ or "").split("\n")[0].rstrip(".")
+
+
+def _explain_missing(error: ModuleNotFoundError) -> str | None:
+    top = (error.name or "").split(".")[0]
+    if top not in HEAVY:
+        return None
+    return f'{top} is not installed: pip install "ssl_keras[cpu]" (or [gpu], [tpu])'
+
+
+def _how_to_continue(words: Sequence[str]) -> str:
+    if words and words[0] in ("pretrain", "demo"):
+        return "interrupted; the same command continues from the last checkpoint"
+    return "interrupted; nothing half-written was left behind"
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
+
+
+def _say(sentence: str) -> None:
+    print(f"ssl-keras: {sentence}", file=sys.stderr)

@@ -1,0 +1,72 @@
+"""Names that people type, as things: architectures, saved encoders, run folders."""
+
+import re
+from pathlib import Path
+
+from ssl_keras.architecture import families
+from ssl_keras.architecture.grammar import BLOCKS, Architecture, ArchitectureError, parse
+from ssl_keras.experiments.checks import nearest
+
+SMALL_IMAGES = 64
+"""Sides up to this many pixels take the families' small-image stem."""
+
+
+def named_architecture(text: str, image_size: int) -> Architecture:
+    """The architecture that a config or the shell means.
+
+    The rule: what stands before an ``@`` is a family when ``families.names()`` lists it, and what stands after
+    it is its width (``resnet18@0.25``); images up to 64 px then take the small-image stem. Anything else is a
+    string of the grammar.
+
+    Args:
+        text: a family name, with or without a width, or a string of the grammar.
+        image_size: side in pixels of the images that it is for.
+
+    Raises:
+        ArchitectureError: Neither a family nor a string; the nearest family is named when it looks like one.
+    """
+    name, at, width = text.strip().partition("@")
+    if name in families.names():
+        return families.get(name, width=_width(text, width) if at else 1, small_images=image_size <= SMALL_IMAGES)
+    looks_like_a_name = "|" not in text and "{" not in text and name.split("_")[0] not in BLOCKS
+    if at or looks_like_a_name:
+        raise ArchitectureError(
+            f"architecture {text!r} is no family ({nearest(name, families.names())}) and no string of the grammar, "
+            'as "conv_c32 | basic_r2_c64"'
+        )
+    return parse(text)
+
+
+def run_name(data: str, architecture: str, seed: int) -> str:
+    """A folder name for a run, made of what tells runs apart: ``cifar10-resnet18@0.25-seed0``."""
+    source = Path(data).name if Path(data).exists() else data.removeprefix("tfds:").split(":")[0]
+    parts = [source, architecture if re.fullmatch(r"[\w@.]+", architecture) else "net", f"seed{seed}"]
+    return "-".join(re.sub(r"[^\w@.]+", "_", part).strip("_.") for part in parts)
+
+
+def encoder_file(run_or_encoder: str) -> Path:
+    """The ``.keras`` file that a run folder or a path means.
+
+    Raises:
+        FileNotFoundError: There is none, with what was looked for.
+    """
+    path = Path(run_or_encoder)
+    if path.is_dir():
+        if not (path / "encoder.keras").is_file():
+            raise FileNotFoundError(
+                f"{path} holds no encoder.keras: give the folder of a finished run, "
+                "or give `ssl-keras pretrain` the same options again to finish it"
+            )
+        return path / "encoder.keras"
+    if not path.is_file():
+        raise FileNotFoundError(f"no encoder at {path}: give a run folder or a .keras file")
+    if path.suffix != ".keras":
+        raise FileNotFoundError(f"{path} is not a .keras file: give a run folder or a .keras file")
+    return path
+
+
+def _width(text: str, width: str) -> float:
+    try:
+        return float(width)
+    except ValueError:
+        raise ArchitectureError(f"architecture {text!r}: the width after @ must be a number, not {width!r}") from None

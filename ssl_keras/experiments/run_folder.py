@@ -1,0 +1,175 @@
+"""The folder that a run lives in: nothing half-written, one run in it, one process on it.
+
+config.json · architecture.txt · encoder.keras · metrics.jsonl · results.json
+checkpoint/ · tensorboard/ · pictures/ · report.html
+"""
+
+import contextlib
+import fcntl
+import json
+import os
+import shutil
+import socket
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, TextIO
+
+from ssl_keras.experiments.checks import ConfigError
+
+MAY_DIFFER = ("out", "data_dir", "compute", "monitor")
+"""Fields that a continued run may change: where it runs and what is watched, not what is learned."""
+
+
+def check_writable(folder: str | os.PathLike[str]) -> None:
+    """Makes the folder, and tries to write in it.
+
+    Raises:
+        OSError: It cannot be made or written, in one sentence.
+    """
+    path = Path(folder)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path):
+            pass
+    except OSError as error:
+        raise OSError(f"cannot write in {path}: {error.strerror}; choose another folder with --out") from error
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A temporary neighbour of ``path``, file or folder, that takes its place when the block ends without error.
+
+    The temporary name keeps the suffix, because Keras chooses the format by it.
+    """
+    temporary = path.with_name(f".writing-{os.getpid()}-{path.name}")
+    try:
+        yield temporary
+        if path.is_dir():
+            shutil.rmtree(path)
+        os.replace(temporary, path)
+    finally:
+        if temporary.is_dir():
+            shutil.rmtree(temporary)
+        else:
+            temporary.unlink(missing_ok=True)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Writes JSON whole or not at all."""
+    write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes text whole or not at all."""
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def read_metrics(folder: Path) -> list[dict[str, Any]]:
+    """The rows of ``metrics.jsonl`` in order; a last line cut short by a crash is left out."""
+    path = folder / "metrics.jsonl"
+    if not path.is_file():
+        return []
+    rows = []
+    for line in path.read_text().splitlines():
+        with contextlib.suppress(json.JSONDecodeError):
+            rows.append(json.loads(line))
+    return rows
+
+
+class RunFolder:
+    """One run's folder, held by one process. A context manager: leaving it gives the folder back.
+
+    Opening checks that the folder can be written, takes the lock, and compares ``config.json`` with the given
+    config (or writes it), all before any work is done.
+
+    Args:
+        path: The folder, made if absent.
+        config: The config as plain JSON types (``config_files.to_dict``).
+        architecture: The canonical architecture string.
+
+    Raises:
+        OSError: The folder cannot be written, or another process holds it.
+        ConfigError: The folder holds a different run; the first differing field is named.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], config: Mapping[str, Any], architecture: str) -> None:
+        self.path = Path(path)
+        self.config = dict(config)
+        check_writable(self.path)
+        self._lock = _take_lock(self.path)
+        try:
+            self._claim(architecture)
+        except BaseException:
+            self.close()
+            raise
+
+    def __enter__(self) -> "RunFolder":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def __truediv__(self, name: str) -> Path:
+        return self.path / name
+
+    def close(self) -> None:
+        """Gives the folder back."""
+        self._lock.close()
+
+    def append(self, row: Mapping[str, Any]) -> None:
+        """Adds one row to ``metrics.jsonl``."""
+        with open(self.path / "metrics.jsonl", "a", encoding="utf-8") as file:
+            file.write(json.dumps(dict(row)) + "\n")
+
+    def rewind(self, step: int) -> None:
+        """Drops the rows after ``step``: an interrupted run continues from its checkpoint, and repeats them."""
+        kept = [json.dumps(row) + "\n" for row in read_metrics(self.path) if row["step"] <= step]
+        write_text(self.path / "metrics.jsonl", "".join(kept))
+
+    def _claim(self, architecture: str) -> None:
+        path = self.path / "config.json"
+        if path.is_file():
+            _refuse_other_run(self.path, json.loads(path.read_text()), self.config)
+            return
+        foreign = [item.name for item in self.path.iterdir() if not item.name.startswith(".")]
+        if foreign:
+            raise ConfigError(
+                f"{self.path} is no run folder and not empty (it holds {foreign[0]}): choose another with --out"
+            )
+        write_text(self.path / "architecture.txt", architecture + "\n")
+        write_json(path, self.config)
+
+
+def _take_lock(folder: Path) -> TextIO:
+    """Holds ``.lock`` until the process ends, however it ends; the file says who holds it."""
+    file = open(folder / ".lock", "a+", encoding="utf-8")  # noqa: SIM115 - held open, closed by the owner
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        file.seek(0)
+        holder = file.read().strip() or "another process"
+        file.close()
+        raise OSError(f"{folder} is in use by {holder}: wait for it, or choose another folder with --out") from error
+    file.truncate(0)
+    file.write(f"process {os.getpid()} on {socket.gethostname()}")
+    file.flush()
+    return file
+
+
+def _refuse_other_run(folder: Path, held: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
+    there, here = _flat(held), _flat(wanted)
+    for key in [*here, *(key for key in there if key not in here)]:
+        if key.split(".")[0] not in MAY_DIFFER and there.get(key) != here.get(key):
+            raise ConfigError(
+                f"{folder} holds a run with {key} = {there.get(key)!r}, not {here.get(key)!r}: "
+                "choose another folder with --out, or remove this one"
+            )
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {prefix + key: value}
+    return flat

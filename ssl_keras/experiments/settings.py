@@ -1,0 +1,284 @@
+"""What each verb can be told: typed frozen dataclasses, checked when they are made.
+
+One field is one option, in a Python file (``config = Pretrain(batch_size=256)``), in ``config.json`` and in
+the shell (``--batch-size 256``); its docstring is its help. Nothing here imports TensorFlow, so ``--help`` and
+mistakes are quick. The functions that act on a config are in the module named as the verb.
+"""
+
+from dataclasses import dataclass, field
+from typing import Annotated, Literal
+
+from tyro.conf import Positional, arg
+
+from ssl_keras.experiments.checks import ConfigError, at_least, check_types, within
+
+Format = Literal["keras", "savedmodel", "litert", "onnx"]
+Yardstick = Literal["pixels", "untrained", "supervised"]
+Source = Annotated[str, arg(metavar="SOURCE")]
+Folder = Annotated[str, arg(metavar="FOLDER")]
+EncoderPath = Positional[Annotated[str, arg(metavar="RUN_OR_ENCODER")]]
+
+
+@dataclass(frozen=True)
+class Crops:
+    """Views of an image."""
+
+    large: int = 2
+    """Large crops per image, at least 2 unless there are small ones. [paper: 4]"""
+    small: int = 0
+    """Small crops per image; only the online network sees them. [paper: 2]"""
+
+    def __post_init__(self) -> None:
+        check_types(self)
+        at_least(self, large=1, small=0)
+        if self.large + self.small < 2:
+            raise ConfigError(
+                "views.large is 1 and views.small is 0: a single view has nothing to agree with, so ask for two"
+            )
+
+
+@dataclass(frozen=True)
+class Objective:
+    """The ReLICv2 loss.
+
+    Defaults are for short schedules; ``imagenet`` has the paper's values.
+    """
+
+    temperature: float = 0.2
+    """Divides the cosines. [paper: 0.2]"""
+    contrastive_weight: float = 1.0
+    """Weight of the contrastive term. [paper: 0.3]"""
+    invariance_weight: float = 1.0
+    """Weight of the invariance term (a KL divergence). [paper: 5]"""
+    same_view_pairs: bool = False
+    """Whether to also compare each large crop with itself. [paper: yes]"""
+    negatives: int = 0
+    """Negatives per anchor, drawn from the batch; 0 takes all others. [paper: 10]"""
+
+    def __post_init__(self) -> None:
+        check_types(self)
+        at_least(self, contrastive_weight=0.0, invariance_weight=0.0, negatives=0)
+        within(self, temperature=(1e-3, 10.0))
+
+
+@dataclass(frozen=True)
+class Heads:
+    """Networks on top of the encoder, while it learns."""
+
+    projector_hidden: int = 1024
+    """Hidden units of the projector. [paper: 4096]"""
+    projection: int = 128
+    """Size of the vectors that the loss compares. [paper: 256]"""
+    predictor_hidden: int = 1024
+    """Hidden units of the predictor. [paper: 4096]"""
+
+    def __post_init__(self) -> None:
+        check_types(self)
+        at_least(self, projector_hidden=1, projection=2, predictor_hidden=1)
+
+
+@dataclass(frozen=True)
+class Optimization:
+    """How the weights move."""
+
+    optimizer: Literal["sgd", "lars"] = "sgd"
+    """SGD with momentum 0.9 for batches up to 512, LARS for larger ones."""
+    learning_rate: float = 0.2
+    """For a batch of 256; scaled in proportion to the batch."""
+    weight_decay: float = 1e-6
+    """Not applied to biases and batch normalisation."""
+    warmup_epochs: float = 1.0
+    """Epochs of linear warm-up before the cosine; at most a tenth of the run."""
+    target_ema: float = 0.99
+    """Decay of the target network at the start; it rises to 1."""
+
+    def __post_init__(self) -> None:
+        check_types(self)
+        at_least(self, learning_rate=0.0, weight_decay=0.0, warmup_epochs=0.0)
+        within(self, target_ema=(0.0, 1.0))
+
+
+@dataclass(frozen=True)
+class Compute:
+    """Devices and numbers."""
+
+    precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
+    """On CPUs float32 is the fastest; on recent GPUs and TPUs mixed_bfloat16."""
+    strategy: Literal["auto", "none", "mirrored"] = "auto"
+    """auto: mirrored over all GPUs when there are several, else one device."""
+
+    def __post_init__(self) -> None:
+        check_types(self)
+
+
+@dataclass(frozen=True)
+class Monitor:
+    """What is measured on the way."""
+
+    every_steps: int = 20
+    """Steps between two rows of metrics.jsonl."""
+    embeddings_every: float = 1.0
+    """Epochs between looks at the embeddings (kNN, spread, rank); 0: never."""
+    checkpoint_minutes: float = 5.0
+    """Minutes between two checkpoints, which an interrupted run continues from."""
+    tensorboard: bool = True
+    """Whether to write tensorboard/."""
+
+    def __post_init__(self) -> None:
+        check_types(self)
+        at_least(self, every_steps=1, embeddings_every=0.0, checkpoint_minutes=0.0)
+
+
+@dataclass(frozen=True)
+class Pretrain:
+    """Learn an encoder from images without labels, into a run folder."""
+
+    data: Source = "shapes"
+    """A folder of images, tfds:NAME[:SPLIT], shapes[@SIZE][:SPLIT] or digits."""
+    data_dir: str | None = None
+    """Where TFDS sets are prepared. None: TFDS_DATA_DIR, else TFDS's own."""
+    images: int | None = None
+    """Learn from this many images only, drawn once with the seed. None: all."""
+    architecture: str = "resnet18@0.25"
+    """A family (resnet50), with a width (mobilenet_v2@0.5), or a string ("conv_c32 | basic_r2_c64")."""
+    image_size: int | Literal["auto"] = "auto"
+    """Side of the large crops in pixels. auto: that of the images when they share one, at most 224; else 64."""
+    init: str | None = None
+    """Start from these weights: a run folder, a .keras file, or keras.applications:NAME."""
+    epochs: int | Literal["auto"] = "auto"
+    """Passes over the images. auto: chosen from their number and shown."""
+    minutes: float | None = None
+    """Size the schedule to this much time instead of epochs."""
+    batch_size: int = 256
+    """Images per step, over all devices."""
+    seed: int = 0
+    """Everything random follows from it."""
+    out: Folder = "auto"
+    """The run folder. auto: runs/ and a name made of data and architecture."""
+    views: Crops = field(default_factory=Crops)
+    loss: Objective = field(default_factory=Objective)
+    heads: Heads = field(default_factory=Heads)
+    optimization: Optimization = field(default_factory=Optimization)
+    compute: Compute = field(default_factory=Compute)
+    monitor: Monitor = field(default_factory=Monitor)
+
+    def __post_init__(self) -> None:
+        check_types(self)
+        at_least(self, batch_size=2, seed=0)
+        if self.images is not None:
+            at_least(self, images=2)
+        if self.image_size != "auto":
+            within(self, image_size=(8, 1024))
+        if self.epochs != "auto":
+            at_least(self, epochs=1)
+        if self.minutes is not None:
+            within(self, minutes=(0.1, 1e6))
+        if self.minutes is not None and self.epochs != "auto":
+            raise ConfigError(f"minutes is {self.minutes:g} and epochs is {self.epochs}: give one, and leave the other")
+        if self.loss.negatives > self.batch_size - 1:
+            raise ConfigError(
+                f"loss.negatives is {self.loss.negatives}, but a batch of {self.batch_size} has "
+                f"{self.batch_size - 1} other images: lower it, or 0 for all"
+            )
+
+
+@dataclass(frozen=True)
+class Evaluate:
+    """Measure what an encoder is worth, beside yardsticks, and write the report."""
+
+    encoder: EncoderPath
+    """A run folder, or a .keras file that ssl_keras saved."""
+    scenarios: tuple[str, ...] = ("embedded",)
+    """Suites or single scenarios (ssl-keras doctor lists them)."""
+    yardsticks: tuple[Yardstick, ...] = ("pixels", "untrained", "supervised")
+    """What to put beside it. supervised trains once more, with labels, and needs a run folder."""
+    supervised_label: str = "auto"
+    """The label set that the supervised yardstick learns. auto: the first of the run's data."""
+    data_dir: str | None = None
+    """Where TFDS sets are prepared. None: TFDS_DATA_DIR, else TFDS's own."""
+    batch_size: int = 256
+    """Images per step of feature extraction."""
+    seed: int = 0
+    """Of the bootstrap, the cross-validation folds and the untrained encoder."""
+    out: Folder = "auto"
+    """Where results.json and report.html go. auto: the run folder."""
+
+    def __post_init__(self) -> None:
+        check_types(self)
+        at_least(self, batch_size=1, seed=0)
+        if not self.scenarios:
+            raise ConfigError("scenarios is empty: name a suite, such as embedded")
+
+
+@dataclass(frozen=True)
+class Demo:
+    """Pre-train on procedural images, evaluate, write the report: ten minutes on two cores."""
+
+    out: Folder = "runs/demo"
+    """The run folder."""
+    minutes: float | None = None
+    """Pre-train for this long instead of the demo's epochs."""
+    seed: int = 0
+    """Everything random follows from it."""
+
+    def __post_init__(self) -> None:
+        check_types(self)
+        at_least(self, seed=0)
+
+
+@dataclass(frozen=True)
+class Embed:
+    """Write the embeddings of images, their nearest neighbours and near-duplicates."""
+
+    encoder: EncoderPath
+    """A run folder, or a .keras file that ssl_keras saved."""
+    data: Source
+    """A folder of images, tfds:NAME[:SPLIT], shapes[@SIZE][:SPLIT] or digits."""
+    out: Folder
+    """The folder to write, made if absent."""
+    data_dir: str | None = None
+    """Where TFDS sets are prepared. None: TFDS_DATA_DIR, else TFDS's own."""
+    neighbours: int = 5
+    """Nearest neighbours listed for each image."""
+    duplicate_threshold: float = 0.98
+    """Pairs of images whose cosine is above this are listed as near-duplicates."""
+    batch_size: int = 256
+    """Images per step."""
+
+    def __post_init__(self) -> None:
+        check_types(self)
+        at_least(self, neighbours=1, batch_size=1)
+        within(self, duplicate_threshold=(0.0, 1.0))
+
+
+@dataclass(frozen=True)
+class Export:
+    """Write an encoder for use without ssl_keras, and check that embeddings agree."""
+
+    encoder: EncoderPath
+    """A run folder, or a .keras file that ssl_keras saved."""
+    out: Folder = "auto"
+    """The folder to write. auto: export/ in the run folder, or beside the file."""
+    formats: tuple[Format, ...] | Literal["auto"] = "auto"
+    """Some of keras, savedmodel, litert, onnx. auto: all that can be written here."""
+    tolerance: float = 1e-3
+    """Largest difference allowed, relative to the largest embedding component."""
+
+    def __post_init__(self) -> None:
+        check_types(self)
+        within(self, tolerance=(0.0, 1.0))
+        if not self.formats:
+            raise ConfigError("formats is empty: name some of keras, savedmodel, litert, onnx")
+
+
+@dataclass(frozen=True)
+class Doctor:
+    """Print versions, devices, and what is missing with its remedy."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """Write report.html again from what a run folder holds."""
+
+    run: Positional[Folder]
+    """The run folder."""
