@@ -1,0 +1,225 @@
+"""The multi-crop recipe and its batches.
+
+`Views` says what is done to an image; `Views.draw` makes a batch's random numbers from (seed, step) and `Views.apply` is a
+pure function of images and those numbers. `ViewBatches` runs the two over a source inside `tf.data`; every batch follows
+from its step alone, so that a run can go on from any step as if it had never stopped.
+"""
+
+import dataclasses
+import os
+from typing import Any, Final, Self
+
+import numpy as np
+import tensorflow as tf
+
+from ssl_keras.data import augment
+from ssl_keras.data.augment import Augmentation, Draws
+from ssl_keras.data.sources import Source, open_source
+
+WORKERS: Final = 2  # batches prepared at once
+
+
+@dataclasses.dataclass(frozen=True)
+class Views:
+    """A multi-crop recipe: the crops of one image, and what happens to each (ReLICv2, section "Augmentation").
+
+    Attributes:
+        size: Side of the large crops, in pixels.
+        large: Number of large crops, L.
+        small: Number of small crops, Σ.
+        small_size: Side of the small crops, in pixels.
+        large_augmentations: The large crops take these in turn.
+        small_augmentations: The small crops take these in turn.
+    """
+
+    size: int
+    large: int = 2
+    small: int = 0
+    small_size: int = 0
+    large_augmentations: tuple[Augmentation, ...] = (Augmentation(),)
+    small_augmentations: tuple[Augmentation, ...] = (Augmentation(),)
+
+    def __post_init__(self) -> None:
+        for name, least in (("size", 4), ("large", 1), ("small", 0), ("small_size", 4 if self.small else 0)):
+            if getattr(self, name) < least:
+                raise ValueError(f"views {name}={getattr(self, name)}: give a whole number of at least {least}.")
+        for name in ("large_augmentations", "small_augmentations"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))
+            if not getattr(self, name):
+                raise ValueError(f"views {name}: give at least one Augmentation.")
+
+    @classmethod
+    def preset(cls, size: int, **overrides: Any) -> Self:
+        """The paper's recipe at 224 pixels, and ours for smaller images.
+
+        NOTE: alternating the paper's two augmentations over the large crops is our choice, as is all below 224 pixels:
+        two large crops and no small ones (pass `small=2` for them), no blur at 32 pixels, and small crops that are
+        larger in proportion, since 5 % of a 32-pixel image is a 7-pixel square.
+
+        Args:
+            size: Side of the large crops: 32, 64, 96 or 224.
+            **overrides: Any other field of `Views`.
+
+        Raises:
+            ValueError: There is no preset of that size.
+        """
+        if size not in _PRESETS:
+            nearest = min(_PRESETS, key=lambda known: abs(known - size))
+            raise ValueError(
+                f"no views preset for size {size}; the nearest is Views.preset({nearest}), "
+                f"or override it: Views.preset({nearest}, size={size})."
+            )
+        return cls(**{**_PRESETS[size], **overrides})
+
+    def get_config(self) -> dict[str, Any]:
+        """Plain numbers, lists and dictionaries: what JSON can hold."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Self:
+        """The inverse of `get_config`, also after a passage through JSON."""
+        crops = {
+            name: tuple(Augmentation(**augmentation) for augmentation in config[name])
+            for name in ("large_augmentations", "small_augmentations")
+            if name in config
+        }
+        return cls(**{**config, **crops})
+
+    @property
+    def kinds(self) -> dict[str, tuple[int, tuple[Augmentation, ...]]]:
+        """Side and one augmentation per crop, of the kinds of crops there are."""
+        large = tuple(self.large_augmentations[i % len(self.large_augmentations)] for i in range(self.large))
+        small = tuple(self.small_augmentations[i % len(self.small_augmentations)] for i in range(self.small))
+        return {"large": (self.size, large)} | ({"small": (self.small_size, small)} if small else {})
+
+    def draw(self, batch_size: int, seed: tf.Tensor, step: tf.Tensor) -> dict[str, Draws]:
+        """The random numbers of one global batch, for `apply`; they depend on (seed, step, position) alone."""
+        return {
+            kind: augment.draw(crops, batch_size, seed, step, number)
+            for number, (kind, (_, crops)) in enumerate(self.kinds.items())
+        }
+
+    def apply(self, images: tf.Tensor, draws: dict[str, Draws]) -> dict[str, tf.Tensor]:
+        """The views of a batch of images: pure, with static shapes, and it compiles under XLA.
+
+        Args:
+            images: (B, H, W, 3), uint8 or float in [0, 1].
+            draws: Of `draw`, for the same B.
+
+        Returns:
+            `large` (B, L, S, S, 3) and, where there are small crops, `small` (B, Σ, s, s, 3); float32 in [0, 1].
+        """
+        return {kind: augment.apply(images, draws[kind], crops, size) for kind, (size, crops) in self.kinds.items()}
+
+
+def _large(blur: bool) -> tuple[Augmentation, Augmentation]:
+    """The paper's two augmentations, with or without blur."""
+    return Augmentation(blur=1.0 * blur), Augmentation(blur=0.1 * blur, solarize=0.2)
+
+
+def _small(area: tuple[float, float], blur: bool) -> tuple[Augmentation, ...]:
+    return tuple(dataclasses.replace(large, area=area) for large in _large(blur))
+
+
+_PRESETS: Final[dict[int, dict[str, Any]]] = {
+    size: {
+        "size": size,
+        "large": large,
+        "small": small,
+        "small_size": small_size,
+        "large_augmentations": _large(blur),
+        "small_augmentations": _small(area, blur),
+    }
+    for size, large, small, small_size, area, blur in (
+        (32, 2, 0, 16, (0.1, 0.4), False),
+        (64, 2, 0, 32, (0.08, 0.3), True),
+        (96, 2, 0, 48, (0.05, 0.25), True),
+        (224, 4, 2, 96, (0.05, 0.14), True),
+    )
+}
+
+
+class ViewBatches:
+    """Batches of views of a source's images; made by `view_batches`.
+
+    An epoch visits every image at most once, in an order of its own, and drops what does not fill a batch.
+    """
+
+    def __init__(self, source: Source, views: Views, batch_size: int, *, seed: int, label: str | None) -> None:
+        self.source = source
+        self.views = views
+        self.batch_size = batch_size
+        self.seed = seed
+        self.label = label
+        self._labels = None if label is None else source.labels(label).astype(np.int32)
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Full batches in one pass over the source."""
+        return self.source.size // self.batch_size
+
+    def dataset(self, start_step: int = 0) -> tf.data.Dataset:
+        """An endless dataset that begins with the batch of `start_step`.
+
+        Returns:
+            Dictionaries of `large` (B, L, S, S, 3) float32 in [0, 1], `small` (B, Σ, s, s, 3) where there are small
+            crops, `index` (B,) int64, the rows of the source, and `label` (B,) int32 where a label set was named.
+        """
+        images = self.source.array()
+        if images is None:
+            raise NotImplementedError
+        with tf.device("/CPU:0"):
+            pixels = tf.constant(images)
+        apply = tf.function(self.views.apply, jit_compile=True)
+
+        def batch(step: tf.Tensor) -> dict[str, tf.Tensor]:
+            rows = self._rows(step)
+            views = apply(tf.gather(pixels, rows), self.views.draw(self.batch_size, self.seed, step))
+            return self._with_labels(views | {"index": rows})
+
+        steps = tf.data.Dataset.counter(start_step, 1, dtype=tf.int64)
+        return steps.map(batch, num_parallel_calls=WORKERS, deterministic=True).prefetch(2)
+
+    def _rows(self, step: tf.Tensor) -> tf.Tensor:
+        """The rows of one batch, int64 (B,): a slice of the epoch's permutation, found without making it."""
+        epoch, step = step // self.steps_per_epoch, step % self.steps_per_epoch
+        position = step * self.batch_size + tf.range(self.batch_size, dtype=tf.int64)
+        seed = tf.stack([tf.constant(self.seed, tf.int64), epoch])
+        last = tf.constant(self.source.size - 1, tf.int64)
+        return tf.random.experimental.index_shuffle(position, seed, last)
+
+    def _with_labels(self, batch: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        return batch if self._labels is None else batch | {"label": tf.gather(self._labels, batch["index"])}
+
+
+def view_batches(
+    source: str | os.PathLike[str] | np.ndarray | Source,
+    views: Views,
+    batch_size: int,
+    *,
+    seed: int = 0,
+    label: str | None = None,
+    data_dir: str | os.PathLike[str] | None = None,
+) -> ViewBatches:
+    """Batches of augmented views of unlabelled images.
+
+    Args:
+        source: Anything `open_source` reads.
+        views: The recipe.
+        batch_size: B, the global one.
+        seed: Of the order and of every augmentation.
+        label: A label set to hand out beside the views, for learning with labels.
+        data_dir: Where prepared TFDS sets are.
+
+    Raises:
+        ValueError: The source has too few images for one batch, or no such label set.
+    """
+    source = open_source(source, data_dir=data_dir)
+    if source.size < 2:
+        raise ValueError(f"{source.name} has {source.size} image; learning from views needs at least 2 images.")
+    if not 1 <= batch_size <= source.size:
+        raise ValueError(
+            f"batch size {batch_size} with {source.name}, which has {source.size} images: "
+            f"give a batch size from 1 to {source.size}."
+        )
+    return ViewBatches(source, views, batch_size, seed=seed, label=label)
