@@ -1,11 +1,16 @@
 """From a specification to a source."""
 
 import os
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
 from ssl_keras.data.sources.base import Source, from_array
+from ssl_keras.data.sources.embedded import open_digits, open_shapes
 from ssl_keras.data.sources.tfds import open_tfds
+
+EMBEDDED: Mapping[str, Callable[[str], Source]] = {"shapes": open_shapes, "digits": open_digits}
+"""The sets that need no download, by the word their specification starts with."""
 
 
 def open_source(
@@ -17,7 +22,8 @@ def open_source(
     """The images that `spec` names.
 
     Args:
-        spec: ``tfds:NAME[:SPLIT]``; an array, uint8 or float in [0, 1], (n, height, width[, channels]);
+        spec: ``tfds:NAME[:SPLIT]``; ``shapes[@SIDE][:SPLIT]``; ``digits[:SPLIT]``;
+            an array, uint8 or float in [0, 1], (n, height, width[, channels]);
             or a source, which is returned as it is.
         labels: integers (n,), for an array only.
         data_dir: where prepared TFDS sets are; else ``TFDS_DATA_DIR``, else the TFDS default.
@@ -32,4 +38,9 @@ def open_source(
     if isinstance(spec, Source):
         return spec
     text = os.fspath(spec)
-    return open_tfds(text, data_dir)
+    if text.startswith("tfds:"):
+        return open_tfds(text, data_dir)
+    word = text.partition(":")[0].partition("@")[0]
+    if word in EMBEDDED and not isinstance(spec, os.PathLike):
+        return EMBEDDED[word](text)
+    raise ValueError(f"'{text}' is none of: tfds:NAME, shapes, digits.")
