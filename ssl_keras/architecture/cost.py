@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from ssl_keras.architecture.grammar import Architecture
+from ssl_keras.architecture.grammar import Architecture, parse
 from ssl_keras.architecture.layout import Block, Size, layout
 
 
@@ -39,18 +39,18 @@ class Cost:
     blocks: tuple[BlockCost, ...]
 
 
-def cost(architecture: Architecture, input_shape: Sequence[int | None]) -> Cost:
+def cost(architecture: Architecture | str, input_shape: Sequence[int | None]) -> Cost:
     """Count parameters and multiply-adds.
 
     Args:
-        architecture: without choices.
+        architecture: without choices; its string will do.
         input_shape: (height, width, channels) of the image.
 
     Raises:
-        ArchitectureError: a search space, or a stage that does not fit the one before.
+        ArchitectureError: a malformed string, a search space, or a stage that does not fit the one before.
         ValueError: the shape is not one of an image, or leaves height or width open.
     """
-    blocks = layout(architecture, input_shape)
+    blocks = layout(parse(architecture) if isinstance(architecture, str) else architecture, input_shape)
     if None in input_shape:
         raise ValueError(f"multiply-adds need a size; input shape {tuple(input_shape)} leaves one open")
     counted = tuple(_count(block) for block in blocks)

@@ -42,6 +42,9 @@ class Architecture:
     def __str__(self) -> str:
         return SEPARATOR.join(map(str, self.stages))
 
+    def __repr__(self) -> str:
+        return f"parse({str(self)!r})"
+
     @property
     def is_space(self) -> bool:
         """Whether anything is left to decide."""
@@ -166,9 +169,11 @@ def _check_vanishing(stages: tuple[Stage, ...], readers: list[StageReader]) -> N
         if stage.may_vanish:
             for op in with_filters:
                 if stage.values("s", op) != (1,):
-                    reader.fail_at("r", "r0 is allowed only where the stride is 1; use 's1' or drop the 0")
+                    raise reader.error_in("r", "r0 is allowed only where the stride is 1; use 's1' or drop the 0")
                 if len(before) > 1 or set(stage.values("c", op)) != before:
-                    reader.fail_at("r", "r0 is allowed only where c equals the stage before; change c or drop the 0")
+                    raise reader.error_in(
+                        "r", "r0 is allowed only where c equals the stage before; change c or drop the 0"
+                    )
         after: set[Value | None] = set() if len(with_filters) == len(stage.ops) else set(before)
         for op in with_filters:
             after.update(stage.values("c", op))

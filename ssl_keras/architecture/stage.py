@@ -7,6 +7,7 @@ from ssl_keras.architecture.tokens import (
     ACTIVATIONS,
     BLOCKS,
     TOKENS,
+    ArchitectureError,
     Value,
     closest,
     error_at,
@@ -123,23 +124,23 @@ class StageReader:
         for piece, position in rest:
             name = self._name(piece, position, ops)
             if name in values:
-                self.fail(piece, position, f"a second {name!r} ({TOKENS[name].meaning}); keep one")
+                raise self.error(piece, position, f"a second {name!r} ({TOKENS[name].meaning}); keep one")
             self.spots[name] = (piece, position)
             values[name] = self._values(name, piece, position)
         for op in ops:
             if BLOCKS[op].get("c", 1) is None and "c" not in values:
-                self.fail(first, start, f"{op} needs its number of filters; add a token such as 'c64'")
+                raise self.error(first, start, f"{op} needs its number of filters; add a token such as 'c64'")
         stage = make_stage(ops, values)
         self._check(stage)
         return stage
 
-    def fail(self, token: str, position: int, problem: str) -> None:
-        """Raise the error about `token` at `position`."""
-        raise error_at(token, self.number, position, problem)
+    def error(self, token: str, position: int, problem: str) -> ArchitectureError:
+        """The error about `token` at `position`."""
+        return error_at(token, self.number, position, problem)
 
-    def fail_at(self, name: str, problem: str) -> None:
-        """Raise the error about the token called `name`, or about the stage if that token is a default."""
-        self.fail(*self.spots.get(name, (self.text, self.start)), problem)
+    def error_in(self, name: str, problem: str) -> ArchitectureError:
+        """The error about the token called `name`, or about the stage if that token is a default."""
+        return self.error(*self.spots.get(name, (self.text, self.start)), problem)
 
     def _pieces(self) -> list[tuple[str, int]]:
         """Tokens and where they start; underscores inside braces do not divide."""
@@ -147,32 +148,32 @@ class StageReader:
         for index, letter in enumerate(self.text + "_"):
             if letter == "{":
                 if opened >= 0:
-                    self.fail(self.text[begin:], self.start + begin, "a brace inside a brace; close the first")
+                    raise self.error(self.text[begin:], self.start + begin, "a brace inside a brace; close the first")
                 opened = index
             elif letter == "}":
                 if opened < 0:
-                    self.fail(self.text[begin:], self.start + begin, "'}' without '{' before it")
+                    raise self.error(self.text[begin:], self.start + begin, "'}' without '{' before it")
                 opened = -1
             elif letter == "_" and (opened < 0 or index == len(self.text)):
                 pieces.append((self.text[begin:index], self.start + begin))
                 begin = index + 1
         if opened >= 0:
-            self.fail(*pieces[-1], "'{' is never closed; add '}'")
+            raise self.error(*pieces[-1], "'{' is never closed; add '}'")
         for piece, position in pieces:
             if not piece:
-                self.fail(piece, position, "an empty token; tokens are joined by one '_'")
+                raise self.error(piece, position, "an empty token; tokens are joined by one '_'")
         return pieces
 
     def _words(self, text: str, token: str, position: int) -> list[str]:
         """The values in a brace, or the one value that stands without."""
         if not text.startswith("{") or not text.endswith("}"):
             if "{" in text or "}" in text:
-                self.fail(token, position, "a brace holds whole values, as in 'k{3,5}'")
+                raise self.error(token, position, "a brace holds whole values, as in 'k{3,5}'")
             return [text]
         words = text[1:-1].split(",")
         if not all(words):
             what = "an empty choice" if words == [""] else "an empty value in a choice"
-            self.fail(token, position, f"{what}; write values as in 'k{{3,5}}'")
+            raise self.error(token, position, f"{what}; write values as in 'k{{3,5}}'")
         return words
 
     def _ops(self, text: str, position: int) -> tuple[str, ...]:
@@ -181,7 +182,7 @@ class StageReader:
             if word not in BLOCKS:
                 known = ", ".join(OPS)
                 near = closest(word, OPS)
-                self.fail(text, position, f"no op {word!r} (ops: {known}); nearest valid token {near!r}")
+                raise self.error(text, position, f"no op {word!r} (ops: {known}); nearest valid token {near!r}")
         self._refuse_repeats(words, text, position)
         return tuple(words)
 
@@ -192,44 +193,41 @@ class StageReader:
             return name
         takes = ", ".join(token for token in TOKENS if any(token in BLOCKS[op] for op in ops))
         near = nearest_token(piece, ops)
-        self.fail(piece, position, f"{'/'.join(ops)} takes only {takes}; nearest valid token {near!r}")
-        raise AssertionError("fail raises")
+        raise self.error(piece, position, f"{'/'.join(ops)} takes only {takes}; nearest valid token {near!r}")
 
     def _values(self, name: str, piece: str, position: int) -> tuple[Value, ...]:
         token = TOKENS[name]
         words = self._words(piece[len(name) :], piece, position)
         values: list[Value] = []
         for word in words:
-            if name == "r" and word == "0" and len(words) > 1:
-                values.append(0)
-                continue
-            try:
-                values.append(token.read(word))
-            except ValueError:
+            absent = name == "r" and word == "0"
+            value = 0 if absent and len(words) > 1 else token.read(word)
+            if value is None:
                 problem = f"{token.meaning} is {token.range}, not {word!r}"
-                if name == "r" and word == "0":
+                if absent:
                     problem = "r0 may stand only in a choice, as in 'r{0,1}'"
-                self.fail(piece, position, f"{problem}; nearest valid token {name + token.nearest(word)!r}")
+                raise self.error(piece, position, f"{problem}; nearest valid token {name + token.nearest(word)!r}")
+            values.append(value)
         self._refuse_repeats(values, piece, position)
         return tuple(values)
 
     def _refuse_repeats(self, values: list[str] | list[Value], piece: str, position: int) -> None:
         for index, value in enumerate(values):
             if value in values[:index]:
-                self.fail(piece, position, f"the choice repeats {format_value(value)!r}; keep one")
+                raise self.error(piece, position, f"the choice repeats {format_value(value)!r}; keep one")
 
     def _check(self, stage: Stage) -> None:
         """Rules about several values of one stage."""
         for op in stage.ops:
             if op == "mbconv" and len(expansions := stage.values("e", op)) > 1 and 1 in expansions:
-                self.fail_at("e", "e1 has no expansion convolution and cannot mix with others; drop it")
+                raise self.error_in("e", "e1 has no expansion convolution and cannot mix with others; drop it")
             if op == "conv":
                 for groups in stage.values("g", op):
                     for filters in stage.values("c", op):
                         if int(filters) % int(groups):
-                            self.fail_at("g", f"{groups} groups do not divide {filters} filters of the conv")
+                            raise self.error_in("g", f"{groups} groups do not divide {filters} filters of the conv")
             if op == "bottleneck":
                 least = min(int(c) for c in stage.values("c", op)), min(int(w) for w in stage.values("w", op))
                 if least[0] * least[1] < 256:
                     problem = f"mid width int(c/4 · w/64) is 0 for c{least[0]} and w{least[1]}; raise c or w"
-                    self.fail_at("c", problem)
+                    raise self.error_in("c", problem)

@@ -84,23 +84,16 @@ class Token:
             number -= 1
         return format_value(tidy(number))
 
-    def read(self, text: str) -> Value:
-        """The value spelt by `text`.
-
-        Raises:
-            ValueError: `text` is no such value.
-        """
+    def read(self, text: str) -> Value | None:
+        """The value spelt by `text`, None if it is no such value. Numbers have at most 9 digits and 9 decimals."""
         if self.words:
-            if text not in self.words:
-                raise ValueError(text)
-            return text
+            return text if text in self.words else None
         decimals = "" if self.whole else r"(\.[0-9]{1,9})?"
         if not re.fullmatch(rf"(0|[1-9][0-9]{{0,8}}){decimals}", text):
-            raise ValueError(text)
+            return None
         number = tidy(float(text))
-        if not self.low <= number <= self.high or (self.odd and number % 2 == 0):
-            raise ValueError(text)
-        return number
+        in_range = self.low <= number <= self.high
+        return number if in_range and (number % 2 or not self.odd) else None
 
 
 # In the order in which they are printed.
