@@ -20,9 +20,7 @@ Integers = npt.NDArray[np.int64]
 _BLOCK_ELEMENTS = 16 * 2**20
 
 
-def knn_predict(
-    train: Any, train_labels: Any, test: Any, classes: int, k: int, temperature: float = 0.1
-) -> Integers:
+def knn_predict(train: Any, train_labels: Any, test: Any, classes: int, k: int, temperature: float = 0.1) -> Integers:
     """Predicts labels with the weighted cosine k-nearest-neighbour classifier of instance discrimination.
 
     Each of the k nearest training embeddings votes for its class with weight exp(cosine / temperature)
@@ -78,9 +76,7 @@ def knn_predictions(
 
 def _check_knn(train: Floats, labels: Integers, test: Floats, classes: int, ks: Sequence[int]) -> None:
     if labels.shape != train.shape[:1]:
-        raise ValueError(
-            f"kNN got {len(train)} training embeddings and labels of shape {labels.shape}: give one each."
-        )
+        raise ValueError(f"kNN got {len(train)} training embeddings and labels of shape {labels.shape}: give one each.")
     if train.shape[1] != test.shape[1]:
         raise ValueError(
             f"kNN got training embeddings of size {train.shape[1]} and test embeddings of size "
@@ -88,16 +84,12 @@ def _check_knn(train: Floats, labels: Integers, test: Floats, classes: int, ks: 
         )
     for k in ks:
         if not 1 <= k <= len(train):
-            raise ValueError(
-                f"kNN got k = {k} with {len(train)} training embeddings: choose k in [1, {len(train)}]."
-            )
+            raise ValueError(f"kNN got k = {k} with {len(train)} training embeddings: choose k in [1, {len(train)}].")
     if labels.min() < 0 or labels.max() >= classes:
         raise ValueError(f"kNN got labels in [{labels.min()}, {labels.max()}] for {classes} classes.")
 
 
-def _vote(
-    similarity: Floats, labels: Integers, classes: int, ks: Sequence[int], temperature: float
-) -> Integers:
+def _vote(similarity: Floats, labels: Integers, classes: int, ks: Sequence[int], temperature: float) -> Integers:
     """Class with most votes for each row of `similarity` (rows, n) and each k: (len(ks), rows)."""
     largest = max(ks)
     rows = np.arange(len(similarity))[:, None]
@@ -110,10 +102,7 @@ def _vote(
     ballot = rows * classes + labels[nearest]
     size = len(similarity) * classes
     return np.stack(
-        [
-            np.bincount(ballot[:, :k].ravel(), weights[:, :k].ravel(), size).reshape(-1, classes).argmax(1)
-            for k in ks
-        ]
+        [np.bincount(ballot[:, :k].ravel(), weights[:, :k].ravel(), size).reshape(-1, classes).argmax(1) for k in ks]
     )
 
 
@@ -206,9 +195,7 @@ def mean_cosine(embeddings: Any) -> float:
 def _array(embeddings: Any) -> Floats:
     array = np.asarray(keras.ops.convert_to_numpy(embeddings), np.float32)
     if array.ndim != 2 or 0 in array.shape:
-        raise ValueError(
-            f"Embeddings must be a non-empty matrix (images, dimensions), got shape {array.shape}."
-        )
+        raise ValueError(f"Embeddings must be a non-empty matrix (images, dimensions), got shape {array.shape}.")
     return array
 
 

@@ -1,0 +1,276 @@
+"""Watching it learn: Keras callbacks that measure, record, show and stop.
+
+Monitors put what they measure into the epoch's ``logs``; :class:`Recorder`, given last, writes all of it.
+"""
+
+import json
+import math
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TextIO
+
+import keras
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+
+from ssl_keras.data.evaluation import evaluation_batches
+from ssl_keras.data.sources import Source, open_source, take
+from ssl_keras.learning import measures
+
+Logs = dict[str, Any]
+COLLAPSED_STD = 0.1
+"""Below this share of the healthy standard deviation 1/sqrt(D) embeddings count as collapsed. NOTE: our choice."""
+COLLAPSED_COSINE = 0.98
+"""Above this mean cosine between different images embeddings count as collapsed. NOTE: our choice."""
+
+
+class DivergedError(ArithmeticError):
+    """The loss is no longer a finite number."""
+
+
+def embed(encoder: keras.Model, source: Source, size: int, batch_size: int = 250) -> npt.NDArray[np.float32]:
+    """Embeddings (N, D) of a source's images at ``size`` pixels, in inference mode."""
+    images = evaluation_batches(source, size, batch_size).map(lambda batch: batch["image"])
+    return np.asarray(encoder.predict(images, verbose=0), np.float32)
+
+
+class KNN(keras.callbacks.Callback):
+    """Accuracy in percent of a weighted cosine kNN on frozen embeddings, logged as ``knn``.
+
+    Both parts come from the training split (``test`` is never read): see ``held_out``.
+
+    Args:
+        source: A labelled source, or how :func:`ssl_keras.open_source` names it.
+        label: Which of its label sets.
+        size: Side of the images in pixels.
+        images: How many images are used, half of them held out.
+        k: Neighbours.
+        every: Epochs between measurements; the last epoch is always measured.
+        seed: Seed of the choice of images.
+        data_dir: Where TFDS sets stand.
+    """
+
+    def __init__(
+        self,
+        source: Any,
+        *,
+        label: str = "label",
+        size: int = 32,
+        images: int = 4000,
+        k: int = 20,
+        every: int = 1,
+        seed: int = 0,
+        data_dir: str | None = None,
+    ) -> None:
+        super().__init__()
+        self.source = take(open_source(source, data_dir=data_dir), images, seed)
+        self.labels = self.source.labels(label)
+        self.classes = len(self.source.label_sets[label])
+        self.size, self.k, self.every = size, k, every
+
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
+        """Measures and logs."""
+        if _due(epoch, self.every, self.params) and logs is not None:
+            embeddings = embed(self.model.encoder, self.source, self.size)
+            half = len(embeddings) // 2
+            train, test = slice(0, half), slice(half, None)
+            predicted = measures.knn_predict(
+                embeddings[train], self.labels[train], embeddings[test], self.classes, self.k
+            )
+            logs["knn"] = 100.0 * float(np.mean(predicted == self.labels[test]))
+
+
+class Spread(keras.callbacks.Callback):
+    """Label-free health of the embeddings; logs ``embedding_std``, ``rankme`` and ``mean_cosine``, warns of collapse.
+
+    Args:
+        source: Images, or how :func:`ssl_keras.open_source` names them.
+        size: Side of the images in pixels.
+        images: How many are used.
+        every: Epochs between measurements; the last epoch is always measured.
+        seed: Seed of the choice of images.
+        data_dir: Where TFDS sets stand.
+        warn: Called with the sentence of an alarm.
+    """
+
+    def __init__(
+        self,
+        source: Any,
+        *,
+        size: int = 32,
+        images: int = 1000,
+        every: int = 1,
+        seed: int = 0,
+        data_dir: str | None = None,
+        warn: Callable[[str], None] = print,
+    ) -> None:
+        super().__init__()
+        self.source = take(open_source(source, data_dir=data_dir), images, seed)
+        self.size, self.every, self.warn = size, every, warn
+
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
+        """Measures, logs, and raises the alarm."""
+        if not _due(epoch, self.every, self.params) or logs is None:
+            return
+        embeddings = embed(self.model.encoder, self.source, self.size)
+        logs["embedding_std"] = measures.embedding_std(embeddings)
+        logs["rankme"] = measures.rankme(embeddings)
+        logs["mean_cosine"] = measures.mean_cosine(embeddings)
+        alarm = collapse_alarm(logs["embedding_std"], logs["mean_cosine"], embeddings.shape[1])
+        if alarm:
+            self.warn(f"epoch {epoch + 1}: {alarm}")
+
+
+def collapse_alarm(embedding_std: float, mean_cosine: float, size: int) -> str | None:
+    """A sentence that says what was seen and what to try, or None when the embeddings are spread out.
+
+    Args:
+        embedding_std: Mean over components of the standard deviation of normalised embeddings.
+        mean_cosine: Mean cosine between different images, in [-1, 1].
+        size: Components of an embedding.
+    """
+    healthy = 1 / math.sqrt(size)
+    # Embeddings after a ReLU share a mean, so a high cosine alone is normal early on; both signs together are not.
+    if embedding_std >= COLLAPSED_STD * healthy or mean_cosine <= COLLAPSED_COSINE:
+        return None
+    return (
+        f"the embeddings are collapsing: their standard deviation is {embedding_std:.2g} (healthy: about {healthy:.2g}) "
+        f"and different images have a mean cosine of {mean_cosine:.3f}. Try a lower learning rate, a longer warm-up, "
+        "a smaller invariance_weight, or more negatives."
+    )
+
+
+class StopAtNaN(keras.callbacks.Callback):
+    """Ends training as soon as the loss is not finite, before a checkpoint can be written.
+
+    Raises:
+        DivergedError: From ``fit``; the checkpoints written so far are good.
+    """
+
+    def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
+        """Looks at the loss."""
+        loss = float((logs or {}).get("loss", 0.0))
+        if not math.isfinite(loss):
+            step = int(self.model.optimizer.iterations)
+            raise DivergedError(
+                f"the loss became {loss} at step {step}: the last good checkpoint is kept. "
+                "Lower the learning rate or lengthen the warm-up, and start again."
+            )
+
+
+class Recorder(keras.callbacks.Callback):
+    """Writes every scalar as a JSON line and to TensorBoard; give it after the monitors whose numbers it writes.
+
+    Args:
+        metrics: The file of JSON lines; a resumed run appends, rows past the model's step are dropped first.
+        tensorboard: Folder of the event files.
+        batch_size: Images in a global batch, for images/s.
+        every: Steps between rows inside an epoch.
+    """
+
+    def __init__(self, metrics: Path, tensorboard: Path, *, batch_size: int, every: int = 50) -> None:
+        super().__init__()
+        self.metrics, self.tensorboard = metrics, tensorboard
+        self.batch_size, self.every = batch_size, every
+        self._file: TextIO | None = None
+        self._clock = (0.0, 0)
+
+    def on_train_begin(self, logs: Logs | None = None) -> None:
+        """Opens the files."""
+        keep = []
+        if self.metrics.exists():
+            rows = self.metrics.read_text().splitlines()
+            keep = [row for row in rows if json.loads(row)["step"] <= self._step()]
+        self.metrics.write_text("".join(f"{row}\n" for row in keep))
+        self._file = self.metrics.open("a")
+        self._writer = tf.summary.create_file_writer(str(self.tensorboard))
+        self._clock = (time.perf_counter(), self._step())
+
+    def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
+        """Writes a row every few steps."""
+        if self._step() % self.every == 0:
+            self._write({**(logs or {}), "images_per_s": self._rate()})
+
+    def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
+        """Starts the clock again, so that the monitors' time does not count as training time."""
+        self._clock = (time.perf_counter(), self._step())
+
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
+        """Writes the epoch's row with all that the monitors measured."""
+        self._write({"epoch": epoch + 1, **(logs or {})})
+
+    def on_train_end(self, logs: Logs | None = None) -> None:
+        """Closes the files."""
+        if self._file:
+            self._file.close()
+            self._writer.close()
+
+    def _step(self) -> int:
+        return int(self.model.optimizer.iterations)
+
+    def _rate(self) -> float:
+        (then, at), now, step = self._clock, time.perf_counter(), self._step()
+        self._clock = (now, step)
+        return (step - at) * self.batch_size / max(now - then, 1e-9)
+
+    def _write(self, scalars: Logs) -> None:
+        step = self._step()
+        row = {"step": step, **{name: float(value) for name, value in scalars.items()}}
+        row["learning_rate"] = float(self.model.optimizer.learning_rate)
+        if hasattr(self.model, "target_decay"):
+            row["target_decay"] = float(self.model.target_decay(step))
+        assert self._file is not None
+        self._file.write(json.dumps(row) + "\n")
+        self._file.flush()
+        with self._writer.as_default(step=step):
+            for name, value in row.items():
+                if name != "step":
+                    tf.summary.scalar(name, value)
+
+
+def write_texts(tensorboard: Path, texts: dict[str, str]) -> None:
+    """Shows texts (configuration, architecture) in TensorBoard."""
+    with tf.summary.create_file_writer(str(tensorboard)).as_default(step=0):
+        for name, text in texts.items():
+            tf.summary.text(name, f"```\n{text}\n```")
+
+
+def write_images(tensorboard: Path, name: str, images: npt.NDArray[Any]) -> None:
+    """Shows images (N, H, W, 3), floats in [0, 1] or uint8, in TensorBoard."""
+    with tf.summary.create_file_writer(str(tensorboard)).as_default(step=0):
+        tf.summary.image(name, images, max_outputs=len(images))
+
+
+def write_projector(
+    tensorboard: Path,
+    embeddings: npt.NDArray[np.float32],
+    labels: Sequence[str],
+    images: npt.NDArray[np.uint8] | None = None,
+) -> None:
+    """Writes TensorBoard's projector files: vectors, labels, and a sprite of thumbnails.
+
+    Args:
+        tensorboard: Folder of the event files.
+        embeddings: (N, D).
+        labels: N texts.
+        images: Square thumbnails (N, s, s, 3), or None.
+    """
+    tensorboard.mkdir(parents=True, exist_ok=True)
+    np.savetxt(tensorboard / "vectors.tsv", embeddings, delimiter="\t", fmt="%.5g")
+    (tensorboard / "metadata.tsv").write_text("".join(f"{label}\n" for label in labels))
+    lines = ["embeddings {", '  tensor_path: "vectors.tsv"', '  metadata_path: "metadata.tsv"']
+    if images is not None:
+        side = math.ceil(math.sqrt(len(images)))
+        tiles = np.zeros((side * side, *images.shape[1:]), np.uint8)
+        tiles[: len(images)] = images
+        size = images.shape[1]
+        sprite = tiles.reshape(side, side, size, size, 3).swapaxes(1, 2).reshape(side * size, side * size, 3)
+        (tensorboard / "sprite.png").write_bytes(tf.io.encode_png(sprite).numpy())
+        lines += ['  sprite { image_path: "sprite.png"', f"    single_image_dim: {size} single_image_dim: {size} }}"]
+    (tensorboard / "projector_config.pbtxt").write_text("\n".join([*lines, "}"]) + "\n")
+
+
+def _due(epoch: int, every: int, params: dict[str, Any]) -> bool:
+    return (epoch + 1) % every == 0 or epoch + 1 == params.get("epochs")
