@@ -42,7 +42,7 @@ PACKAGE = str(Path(__file__).parent)
 class _PretrainCommand:
     """Learn an encoder from images without labels, into a run folder."""
 
-    config: tyro.conf.Positional[Annotated[str | None, tyro.conf.arg(metavar="EXPERIMENT")]] = None
+    config: tyro.conf.Positional[Annotated[str | None, tyro.conf.arg(metavar="[EXPERIMENT]")]] = None
     """A shipped experiment, or a .py or .json file; the options below override it."""
     options: Annotated[settings.Pretrain, tyro.conf.arg(name="")] = field(default_factory=settings.Pretrain)
 
@@ -117,6 +117,8 @@ def parse_arguments(verb: str, words: Sequence[str]) -> Any:
         description="Learn an encoder from images without labels, into a run folder.\n\n"
         f"Experiments that ship with ssl_keras: {', '.join(shipped())}.",
     )
+    if command.config and not name:
+        raise ConfigError(f"the experiment comes first: ssl-keras pretrain {command.config} ...")
     return command.options
 
 

@@ -4,7 +4,8 @@ import re
 from pathlib import Path
 
 from ssl_keras.architecture import families
-from ssl_keras.architecture.grammar import BLOCKS, Architecture, ArchitectureError, parse
+from ssl_keras.architecture.grammar import Architecture, ArchitectureError, parse
+from ssl_keras.architecture.tokens import BLOCKS
 from ssl_keras.experiments.checks import nearest
 
 SMALL_IMAGES = 64

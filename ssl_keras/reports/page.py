@@ -1,0 +1,273 @@
+"""A run folder as one self-contained page: no script, no address outside the file."""
+
+import base64
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from ssl_keras.architecture.grammar import ArchitectureError
+from ssl_keras.reports import plots, results
+from ssl_keras.reports.drawing import architecture_drawing
+from ssl_keras.reports.style import CSS
+
+PICTURES = {
+    "views.png": (
+        "What it was shown",
+        "Each row holds the views of one image. Learning means to give all of a row one embedding.",
+    ),
+    "neighbours.png": (
+        "What it finds alike",
+        "Left, a test image; then the training images whose embeddings are nearest, the nearest first.",
+    ),
+}
+"""File in pictures/ to its heading and caption, in the order of the page."""
+
+
+class ReportError(ValueError):
+    """A folder that no report can be written from."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a run folder holds, as plain JSON types; what is absent is empty."""
+
+    folder: Path
+    config: Mapping[str, Any]
+    architecture: str
+    metrics: Sequence[Mapping[str, Any]]
+    rows: Sequence[Mapping[str, Any]]
+    provenance: Mapping[str, Any]
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """(H, W, C) that the drawing refers to."""
+        if shape := self.provenance.get("image_shape"):
+            return tuple(shape)
+        side = self.config.get("image_size")
+        return (side, side, 3) if isinstance(side, int) else (32, 32, 3)
+
+
+def write_report(run_folder: Path) -> Path:
+    """Writes ``report.html`` into the folder, whole or not at all.
+
+    Args:
+        run_folder: of ``pretrain`` or ``evaluate``; parts that are absent are left out of the page.
+
+    Returns:
+        The path of the page.
+
+    Raises:
+        ReportError: The folder holds no run.
+    """
+    run = read_run(run_folder)
+    path = run_folder / "report.html"
+    temporary = run_folder / f".writing-{os.getpid()}-report.html"
+    temporary.write_text(page(run), encoding="utf-8")
+    os.replace(temporary, path)
+    return path
+
+
+def read_run(folder: Path) -> Run:
+    """Reads the files of a run folder.
+
+    Raises:
+        ReportError: There is neither a ``config.json`` nor a ``results.json``.
+    """
+    config, found = _json(folder / "config.json"), _json(folder / "results.json")
+    if not config and not found:
+        raise ReportError(f"{folder} is no run folder: it holds neither config.json nor results.json")
+    text = folder / "architecture.txt"
+    return Run(
+        folder,
+        config,
+        text.read_text().strip() if text.is_file() else found.get("provenance", {}).get("architecture", ""),
+        _json_lines(folder / "metrics.jsonl"),
+        found.get("rows", []),
+        found.get("provenance", {}),
+    )
+
+
+def page(run: Run) -> str:
+    """The whole HTML text."""
+    tables = results.tables(run.rows)
+    sections = [_header(run, tables), _worth(run, tables), _learning(run), _pictures(run), _encoder(run), _details(run)]
+    return f"""<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark"><title>{escape(run.folder.name)} · ssl_keras</title>
+<style>{CSS}</style></head><body>
+{"".join(sections)}{_next_steps(run)}
+</body></html>
+"""
+
+
+def _header(run: Run, tables: Mapping[str, results.Table]) -> str:
+    if tables:
+        sentence = results.headline(next(iter(tables.values())))
+    else:
+        sentence = "The encoder has learned; what it is worth is not measured yet."
+    facts = "".join(f"<div><dt>{name}</dt><dd>{escape(value)}</dd></div>" for name, value in _facts(run).items())
+    return f"""<header><h1>ssl_keras · {escape(run.folder.resolve().name)}</h1>
+<p class="headline">{escape(sentence)}</p><dl class="facts">{facts}</dl></header>
+"""
+
+
+def _facts(run: Run) -> dict[str, str]:
+    facts = {}
+    if data := run.config.get("data"):
+        facts["Images"] = f"{data}, {images:,} of them" if (images := run.config.get("images")) else str(data)
+    if architecture := run.config.get("architecture"):
+        facts["Encoder"] = architecture if len(architecture) < 30 else "see the drawing"
+    if run.metrics:
+        last = run.metrics[-1]
+        facts["Epochs"] = f"{last['epoch']:.3g}"
+        facts["Steps"] = f"{last['step']:,}"
+        speeds = sorted(row["images_per_s"] for row in run.metrics if "images_per_s" in row)
+        if speeds:
+            facts["Speed"] = f"{speeds[len(speeds) // 2]:,.0f} images/s"
+    if size := run.config.get("batch_size"):
+        facts["Batch"] = str(size)
+    if device := run.provenance.get("device"):
+        facts["Device"] = str(device)
+    return facts
+
+
+def _worth(run: Run, tables: Mapping[str, results.Table]) -> str:
+    if not tables:
+        return ""
+    first, *others = tables
+    html = ["<section><h2>What it is worth</h2>", _yardsticks(run, tables[first])]
+    html.append(f"<h3>{_protocol(first)}</h3>{_table(tables[first])}")
+    html.append("".join(f"<p>{escape(sentence)}</p>" for sentence in results.losses(tables[first])))
+    html.append(_figure(plots.both_themes(lambda ink: plots.scenario_bars(tables[first], ink)), "bars", "Accuracies"))
+    html += [f"<details><summary>{_protocol(name)}</summary>{_table(tables[name])}</details>" for name in others]
+    return "".join(html) + "</section>\n"
+
+
+def _yardsticks(run: Run, table: results.Table) -> str:
+    described = run.provenance.get("encoders", {})
+    items = [
+        f"<b>{escape(name)}</b>: {escape(described[name])}" for name in results.encoders(table) if name in described
+    ]
+    intro = (
+        "Top-1 accuracy in percent on test images, with its 95 % bootstrap interval below. "
+        "Bold: better than all others, and no interval overlaps."
+    )
+    return f"<p>{intro}</p>" + (f'<p class="soft">{"; ".join(items)}.</p>' if items else "")
+
+
+def _protocol(name: str) -> str:
+    return escape(results.PROTOCOLS.get(name, name))
+
+
+def _table(table: results.Table) -> str:
+    names = results.encoders(table)
+    head = "".join(f'<th><i style="background:{plots.color(name)}"></i>{escape(name)}</th>' for name in names)
+    body = "".join(_row(scenario, scores, names) for scenario, scores in table.items())
+    means = [results.mean(table, name) for name in names]
+    cells = "".join(f"<td>{'' if value is None else f'{value:.1f}'}</td>" for value in means)
+    last = f'<tr class="mean"><th>mean</th>{cells}</tr>' if len(table) > 1 else ""
+    table_html = f"<table><thead><tr><th>scenario</th>{head}</tr></thead><tbody>{body}{last}</tbody></table>"
+    return f'<div class="scroll">{table_html}</div>'
+
+
+def _row(scenario: str, scores: Mapping[str, results.Score], names: Sequence[str]) -> str:
+    best = results.winner(scores)
+    cells = "".join(_cell(scores.get(name), bold=name == best) for name in names)
+    # A narrow screen may break the name after its slash.
+    return f"<tr><th>{escape(scenario).replace('/', '/<wbr>')}</th>{cells}</tr>"
+
+
+def _cell(score: results.Score | None, *, bold: bool) -> str:
+    if score is None:
+        return "<td>–</td>"
+    value = f"<b>{score.value:.1f}</b>" if bold else f"{score.value:.1f}"
+    return f"<td>{value}<small>{score.low:.1f}–{score.high:.1f}</small></td>"
+
+
+def _learning(run: Run) -> str:
+    figures = []
+    for panel in plots.CURVES:
+        drawn = plots.both_themes(lambda ink, panel=panel: plots.curve(run.metrics, panel, ink))  # type: ignore[misc]
+        if drawn:
+            figures.append(_figure(drawn, "", panel.title))
+    if not figures:
+        return ""
+    note = (
+        "Healthy learning: the loss falls, kNN rises, the standard deviation stays well above 0, and the mean cosine "
+        "between different images stays well below 1. A deviation near 0 and a cosine near 1 mean collapse."
+    )
+    return f'<section><h2>How it learned</h2><p>{note}</p><div class="curves">{"".join(figures)}</div></section>\n'
+
+
+def _pictures(run: Run) -> str:
+    sections = []
+    for name, (heading, caption) in PICTURES.items():
+        path = run.folder / "pictures" / name
+        if path.is_file():
+            image = f'<img class="pixels" alt="{heading}" src="{_data_uri(path.read_bytes())}">'
+            figure = f"<figure>{image}<figcaption>{caption}</figcaption></figure>"
+            sections.append(f"<section><h2>{heading}</h2>{figure}</section>\n")
+    return "".join(sections)
+
+
+def _encoder(run: Run) -> str:
+    if not run.architecture:
+        return ""
+    try:
+        drawing = architecture_drawing(run.architecture, run.image_shape)
+    except ArchitectureError:
+        # keras.applications encoders have no string of the grammar; their name still tells what they are.
+        drawing = f"<p><code>{escape(run.architecture)}</code></p>"
+    return f"<section><h2>The encoder</h2>{drawing}</section>\n"
+
+
+def _details(run: Run) -> str:
+    parts = {"Configuration": run.config, "Provenance": run.provenance}
+    blocks = [
+        f"<details><summary>{name}</summary><pre>{escape(json.dumps(value, indent=2))}</pre></details>"
+        for name, value in parts.items()
+        if value
+    ]
+    return f"<section><h2>In full</h2>{''.join(blocks)}</section>\n"
+
+
+def _next_steps(run: Run) -> str:
+    folder = escape(str(run.folder))
+    evaluated = "" if run.rows else f"ssl-keras evaluate {folder}\n"
+    return f"""<section><h2>Next</h2><p>Find look-alikes in your photos, take the encoder elsewhere, or learn on:</p>
+<pre>{evaluated}ssl-keras embed {folder} --data path/to/photos --out embeddings
+ssl-keras export {folder}
+ssl-keras pretrain --data path/to/photos --init {folder} --minutes 60
+tensorboard --logdir {folder}/tensorboard</pre></section>
+"""
+
+
+def _figure(drawn: Mapping[str, bytes], style: str, title: str) -> str:
+    dark = f'<source media="(prefers-color-scheme: dark)" srcset="{_data_uri(drawn["dark"])}">'
+    image = f'<img alt="{escape(title)}" src="{_data_uri(drawn["light"])}">'
+    return f'<figure class="{style}"><picture>{dark}{image}</picture></figure>'
+
+
+def _data_uri(png: bytes) -> str:
+    return f"data:image/png;base64,{base64.b64encode(png).decode()}"
+
+
+def _json(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        return {}
+    try:
+        values: dict[str, Any] = json.loads(path.read_text())
+    except json.JSONDecodeError as error:
+        raise ReportError(f"{path} is not JSON: {error}") from error
+    return values
+
+
+def _json_lines(path: Path) -> list[dict[str, Any]]:
+    if not path.is_file():
+        return []
+    # A last line without its end is one that a crash cut short.
+    return [json.loads(line) for line in path.read_text().splitlines(keepends=True) if line.endswith("\n")]

@@ -1,0 +1,124 @@
+"""Figures of a report as PNG bytes, each in a light and a dark version."""
+
+import io
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from ssl_keras.reports.results import ENCODERS, Table, encoders
+
+DPI = 160
+COLORS = ("#0072b2", "#999999", "#c9b18c", "#d55e00", "#009e73", "#cc79a7")
+"""Told apart under the common colour blindnesses (after Okabe and Ito)."""
+
+
+@dataclass(frozen=True)
+class Ink:
+    """Colours of text and grid on a page's background."""
+
+    text: str
+    grid: str
+
+
+THEMES = {"light": Ink("#3c4043", "#e3e3df"), "dark": Ink("#c9ccd1", "#3a3d42")}
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One panel of training curves: several keys of ``metrics.jsonl`` against the epoch."""
+
+    title: str
+    keys: Mapping[str, str]
+
+
+CURVES = (
+    Curve("Loss", {"loss": "total", "contrastive": "contrastive", "invariance": "invariance"}),
+    Curve("kNN accuracy while learning, %", {"knn": "kNN"}),
+    Curve("Spread of embeddings", {"embedding_std": "standard deviation", "mean_cosine": "mean cosine"}),
+    Curve("RankMe: effective dimensions", {"rankme": "RankMe"}),
+    Curve("Learning rate", {"learning_rate": "learning rate"}),
+    Curve("Decay of the target network", {"target_ema": "decay"}),
+)
+
+
+def color(encoder: str) -> str:
+    """An encoder keeps its colour in every figure."""
+    return COLORS[ENCODERS.index(encoder) if encoder in ENCODERS else len(ENCODERS)]
+
+
+def scenario_bars(table: Table, ink: Ink) -> bytes:
+    """Accuracy by scenario and encoder, with 95 % intervals, as horizontal bars that start at 0."""
+    names = encoders(table)
+    thickness = 0.8 / len(names)
+    figure, axes = _figure(5.4, 0.7 + 0.22 * len(names) * len(table) + 0.1 * len(table), ink)
+    for offset, name in enumerate(names):
+        places = [row for row, scores in enumerate(table.values()) if name in scores]
+        scores = [by_name[name] for by_name in table.values() if name in by_name]
+        values = np.array([score.value for score in scores])
+        whiskers = np.abs(np.array([[s.low for s in scores], [s.high for s in scores]]) - values)
+        heights = np.array(places) + (offset - (len(names) - 1) / 2) * thickness
+        axes.barh(heights, values, thickness * 0.86, color=color(name), label=name)
+        axes.errorbar(values, heights, xerr=whiskers, fmt="none", ecolor=ink.text, elinewidth=1, capsize=2)
+    axes.set_yticks(range(len(table)), list(table))
+    axes.invert_yaxis()
+    axes.set_xlim(0, 100)
+    axes.set_xlabel("top-1 accuracy, %")
+    axes.grid(axis="x", color=ink.grid)
+    figure.legend(
+        *axes.get_legend_handles_labels(), loc="outside upper left", ncols=2, frameon=False, labelcolor=ink.text
+    )
+    return _png(figure)
+
+
+def curve(rows: Sequence[Mapping[str, Any]], panel: Curve, ink: Ink) -> bytes | None:
+    """One panel of training curves, or None when nothing in it was measured."""
+    figure, axes = _figure(4.6, 2.7, ink)
+    lines = 0
+    for (key, label), shade in zip(panel.keys.items(), COLORS[:1] + COLORS[3:], strict=False):
+        points = [(row["epoch"], value) for row in rows if (value := row.get(key)) is not None]
+        if not points:
+            continue
+        marker = "o" if len(points) < 15 else ""
+        axes.plot(*zip(*points, strict=True), color=shade, label=label, linewidth=1.6, marker=marker, markersize=3)
+        lines += 1
+    if not lines:
+        return None
+    axes.set_title(panel.title, x=0, loc="left", fontsize=10, color=ink.text)
+    axes.set_xlabel("epoch")
+    axes.grid(axis="y", color=ink.grid)
+    axes.yaxis.set_major_locator(MaxNLocator(5))
+    if lines > 1:
+        axes.legend(frameon=False, labelcolor=ink.text, fontsize=8)
+    return _png(figure)
+
+
+def both_themes(draw: Callable[[Ink], bytes | None]) -> dict[str, bytes]:
+    """A figure in each theme; empty when there is nothing to draw."""
+    drawn = {name: draw(ink) for name, ink in THEMES.items()}
+    return {name: png for name, png in drawn.items() if png is not None}
+
+
+def _figure(width: float, height: float, ink: Ink) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    axes.patch.set_alpha(0)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right", "left"]].set_visible(False)
+    axes.spines["bottom"].set_color(ink.grid)
+    axes.tick_params(colors=ink.text, length=0, labelsize=9)
+    axes.xaxis.label.set_color(ink.text)
+    axes.xaxis.label.set_fontsize(9)
+    return figure, axes
+
+
+def _png(figure: Figure) -> bytes:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=DPI, transparent=True)
+    return buffer.getvalue()

@@ -1,0 +1,134 @@
+"""What ``results.json`` says: rows by scenario and encoder, which differences are real, and a sentence on them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+from typing import Any
+
+SUBJECT = "pretrained"
+UNTRAINED, PIXELS, SUPERVISED = "untrained", "raw pixels", "supervised"
+ENCODERS = (SUBJECT, UNTRAINED, PIXELS, SUPERVISED)
+"""Names of the encoders in a run's results, in the order of the report's columns."""
+
+PROTOCOLS = {
+    "linear": "Linear classifier on frozen embeddings",
+    "knn20": "20 nearest neighbours",
+    "knn200": "200 nearest neighbours",
+}
+
+FORGOTTEN = {
+    "color": "its views shift colours and drop them to grey",
+    "colour": "its views shift colours and drop them to grey",
+    "lighting": "its views change brightness and contrast",
+    "light": "its views change brightness and contrast",
+    "position": "its views are crops at random places",
+    "blur": "its views may be blurred",
+    "scale": "its views are crops of random size",
+    "pose": "its views are mirrored and cropped",
+}
+"""Label set to what the augmentation does to it: an encoder that agrees on such views is taught to ignore it."""
+
+
+@dataclass(frozen=True)
+class Score:
+    """A top-1 accuracy with its 95 % interval, all in percent."""
+
+    value: float
+    low: float
+    high: float
+
+    def above(self, other: "Score") -> bool:
+        """Whether it is better, and the intervals do not overlap."""
+        return self.low > other.high
+
+
+Table = dict[str, dict[str, Score]]
+"""Scenario to encoder to score, under one protocol."""
+
+
+def tables(rows: Sequence[Mapping[str, Any]]) -> dict[str, Table]:
+    """The rows of ``results.json`` by protocol, in the order of :data:`PROTOCOLS`, then as they come."""
+    found: dict[str, Table] = {}
+    for row in rows:
+        score = Score(float(row["value"]), float(row["low"]), float(row["high"]))
+        found.setdefault(row["protocol"], {}).setdefault(row["scenario"], {})[row["encoder"]] = score
+    order = [*PROTOCOLS, *(protocol for protocol in found if protocol not in PROTOCOLS)]
+    return {protocol: found[protocol] for protocol in order if protocol in found}
+
+
+def encoders(table: Table) -> list[str]:
+    """The encoders of a table: known ones in their order, then others."""
+    present = list(dict.fromkeys(name for scores in table.values() for name in scores))
+    known = [name for name in ENCODERS if name in present]
+    return known + [name for name in present if name not in ENCODERS]
+
+
+def winner(scores: Mapping[str, Score]) -> str | None:
+    """The encoder whose interval lies above all others', if there is one."""
+    for name, score in scores.items():
+        others = [other for key, other in scores.items() if key != name]
+        if others and all(score.above(other) for other in others):
+            return name
+    return None
+
+
+def mean(table: Table, encoder: str) -> float | None:
+    """The mean over the table's scenarios, if the encoder was measured in all of them."""
+    scores = [by_encoder[encoder].value for by_encoder in table.values() if encoder in by_encoder]
+    return fmean(scores) if len(scores) == len(table) else None
+
+
+def headline(table: Table) -> str:
+    """One or two sentences: in how many scenarios pre-training pays, and by how much on average."""
+    rivals = [name for name in (UNTRAINED, PIXELS) if any(name in scores for scores in table.values())]
+    if not rivals or not any(SUBJECT in scores for scores in table.values()):
+        return f"Measured in {_count(len(table), 'scenario')}, with no yardstick to compare with."
+    wins = [scenario for scenario, scores in table.items() if _beats(scores, rivals)]
+    sentence = (
+        f"The encoder beats {_and([_spelled(name) for name in rivals])} in {len(wins)} of "
+        f"{_count(len(table), 'scenario')}, with 95\u00a0% intervals that do not overlap."
+    )
+    return sentence + _means(table, rivals)
+
+
+def losses(table: Table) -> list[str]:
+    """One sentence for each scenario where a yardstick without training is clearly better, with the likely reason."""
+    sentences = []
+    for scenario, scores in table.items():
+        better = [name for name in (UNTRAINED, PIXELS) if name in scores and scores[name].above(scores[SUBJECT])]
+        if better:
+            sentences.append(
+                f"On {scenario} it loses to {_and([_spelled(name) for name in better])}{_reason(scenario)}."
+            )
+    return sentences
+
+
+def _beats(scores: Mapping[str, Score], rivals: Sequence[str]) -> bool:
+    return SUBJECT in scores and all(name in scores and scores[SUBJECT].above(scores[name]) for name in rivals)
+
+
+def _means(table: Table, rivals: Sequence[str]) -> str:
+    own = mean(table, SUBJECT)
+    others = [(name, value) for name in rivals if (value := mean(table, name)) is not None]
+    if own is None or not others or len(table) < 2:
+        return ""
+    against = _and([f"{value:.1f}\u00a0% ({name})" for name, value in others])
+    return f" On average it reaches {own:.1f}\u00a0%, against {against}."
+
+
+def _reason(scenario: str) -> str:
+    words = scenario.lower().replace("/", " ").replace("_", " ").replace(":", " ").split()
+    reasons = [FORGOTTEN[word] for word in words if word in FORGOTTEN]
+    return f": {reasons[0]}, so learning to agree on them is learning to ignore it" if reasons else ""
+
+
+def _spelled(name: str) -> str:
+    return {UNTRAINED: "its untrained self"}.get(name, name)
+
+
+def _and(words: Sequence[str]) -> str:
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
