@@ -7,11 +7,14 @@ of which moves the solution, keep the iterations few (see `solve`).
 
 from collections import deque
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from ssl_keras.learning.measures import Floats, Integers
+
+Doubles = npt.NDArray[np.float64]
 
 _MEMORY = 10  # pairs of L-BFGS history
 _ROWS = 1024  # rows of one block: its logits, for all problems, stay in the processor's cache
@@ -33,7 +36,7 @@ class Solution:
 
     weights: Floats
     intercepts: Floats
-    objectives: npt.NDArray[np.float64]
+    objectives: Doubles
     iterations: int
     converged: npt.NDArray[np.bool_]
 
@@ -75,17 +78,18 @@ def solve(
     penalties = np.asarray(penalties, np.float64)
     left_out = np.full(len(penalties), -1) if left_out is None else np.asarray(left_out)
     folds = np.zeros(len(features), np.int64) if folds is None else folds
-    moment = (features.T @ features).astype(np.float64) / len(features)
-    eigenvalues, rotation = np.linalg.eigh(moment)
-    rotation = rotation.astype(np.float32)
+    eigenvalues, rotation = np.linalg.eigh(features.T @ features / np.float32(len(features)))
+    # Directions without variance, up to float32 rounding, get zero weight from the penalty: leave them out.
+    kept = np.cumsum(eigenvalues.clip(0.0)) > 1e-7 * eigenvalues.clip(0.0).sum()
+    eigenvalues, rotation = eigenvalues[kept], np.ascontiguousarray(rotation[:, kept])
     problem = _Problem(features @ rotation, labels, classes, folds)
-    curvature = np.append(np.maximum(eigenvalues, 0.0), 1.0) / classes
-    penalty = np.repeat(penalties[:, None], features.shape[1] + 1, axis=1)
+    curvature = np.append(eigenvalues, 1.0) / classes
+    penalty = np.repeat(penalties[:, None], len(curvature), axis=1)
     penalty[:, -1] = 0.0
     state = _minimize(problem, penalty, left_out, curvature, tolerance, max_iterations)
     weights = np.matmul(rotation, state.point[:, :-1].astype(np.float32))
     intercepts = state.point[:, -1].astype(np.float32)
-    return Solution(weights, intercepts, state.value, state.iterations, state.converged)
+    return Solution(weights, intercepts, state.value, state.iterations, state.done)
 
 
 class _Problem:
@@ -100,9 +104,7 @@ class _Problem:
             first, last = np.searchsorted(self.folds, [fold, fold + 1])
             self.blocks += [(fold, i, min(i + _ROWS, last)) for i in range(first, last, _ROWS)]
 
-    def __call__(
-        self, point: npt.NDArray[np.float64], left_out: Integers
-    ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    def __call__(self, point: Doubles, left_out: Integers) -> tuple[Doubles, Doubles]:
         """Mean losses (p,) and their gradients (p, d + 1, classes) at `point` (p, d + 1, classes)."""
         p, size, classes = point.shape
         # Class-major, so that the maximum and the sum over classes run along the first axis, which is the
@@ -125,8 +127,8 @@ class _Problem:
         kernel: Floats,
         bias: Floats,
         seen: Integers,
-        loss: npt.NDArray[np.float64],
-        gradient: npt.NDArray[np.float64],
+        loss: Doubles,
+        gradient: Doubles,
     ) -> None:
         """Adds the summed losses and gradients of one fold's blocks to the problems that see it."""
         classes, problems, d = kernel.shape
@@ -153,117 +155,101 @@ class _Problem:
 
 @dataclass
 class _State:
-    """Where every problem stands."""
+    """Where every problem stands; `done` marks those that have nothing left to do."""
 
-    point: npt.NDArray[np.float64]
-    value: npt.NDArray[np.float64]
-    gradient: npt.NDArray[np.float64]
-    converged: npt.NDArray[np.bool_]
+    point: Doubles
+    value: Doubles
+    gradient: Doubles
+    done: npt.NDArray[np.bool_]
     iterations: int = 0
 
+    def select(self, rows: Integers) -> "_State":
+        """A copy of some problems."""
+        return _State(self.point[rows], self.value[rows], self.gradient[rows], self.done[rows])
 
-def _objective(
-    problem: _Problem, point: npt.NDArray[np.float64], penalty: npt.NDArray[np.float64], left_out: Integers
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    def assign(self, rows: Integers, other: "_State") -> None:
+        """Writes the problems of `other` to `rows`."""
+        self.point[rows], self.value[rows], self.gradient[rows] = other.point, other.value, other.gradient
+
+
+def _minimize(
+    problem: _Problem,
+    penalty: Doubles,
+    left_out: Integers,
+    curvature: Doubles,
+    tolerance: float,
+    max_iterations: int,
+) -> _State:
+    """L-BFGS on all problems side by side; a problem that is done drops out of all later products."""
+    point = np.zeros((*penalty.shape, problem.classes))
+    value, gradient = _objective(problem, point, penalty, left_out)
+    result = _State(point, value, gradient, np.zeros(len(point), np.bool_))
+    scaling = (1.0 / (curvature + penalty))[:, :, None].astype(np.float32)
+    active, small = np.arange(len(point)), np.zeros(len(point), np.int64)
+    history: deque[tuple[Floats, Floats]] = deque(maxlen=_MEMORY)
+    while result.iterations < max_iterations and len(active):
+        result.iterations += 1
+        now = result.select(active)
+        direction = _direction(now.gradient.astype(np.float32), scaling[active], list(history))
+        moved = _line_search(problem, now, direction, penalty[active], left_out[active])
+        step, change = moved.point - now.point, moved.gradient - now.gradient
+        history.append((step.astype(np.float32), change.astype(np.float32)))
+        small = np.where(now.value - moved.value <= tolerance * np.abs(moved.value), small + 1, 0)
+        result.assign(active, moved)
+        left = small < 2
+        result.done[active[~left]] = True
+        if not left.all():
+            history = deque([(a[left], b[left]) for a, b in history], maxlen=_MEMORY)
+            active, small = active[left], small[left]
+    return result
+
+
+def _objective(problem: _Problem, point: Doubles, penalty: Doubles, left_out: Integers) -> tuple[Doubles, Doubles]:
     loss, gradient = problem(point, left_out)
     pull = penalty[:, :, None] * point
     return loss + 0.5 * np.sum(pull * point, axis=(1, 2)), gradient + pull
 
 
-def _minimize(
-    problem: _Problem,
-    penalty: npt.NDArray[np.float64],
-    left_out: Integers,
-    curvature: npt.NDArray[np.float64],
-    tolerance: float,
-    max_iterations: int,
-) -> _State:
-    """L-BFGS on all problems side by side; a problem that is done is left out of all later products."""
-    point = np.zeros((*penalty.shape, problem.classes))
-    value, gradient = _objective(problem, point, penalty, left_out)
-    state = _State(point, value, gradient, np.zeros(len(point), np.bool_))
-    preconditioner = 1.0 / (curvature + penalty)[:, :, None].clip(1e-12)
-    history: deque[tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]] = deque(maxlen=_MEMORY)
-    small = np.zeros(len(point), np.int64)
-    while state.iterations < max_iterations and not state.converged.all():
-        state.iterations += 1
-        active = np.flatnonzero(~state.converged)
-        pairs = [(step[active], change[active]) for step, change in history]
-        direction = _direction(state.gradient[active], preconditioner[active], pairs)
-        moved = _line_search(problem, state, direction, active, penalty, left_out)
-        step, change, decrease = np.zeros_like(point), np.zeros_like(point), np.zeros(len(point))
-        step[active], change[active] = (
-            moved.point - state.point[active],
-            moved.gradient - state.gradient[active],
-        )
-        decrease[active] = state.value[active] - moved.value
-        state.point[active], state.value[active] = moved.point, moved.value
-        state.gradient[active] = moved.gradient
-        history.append((step, change))
-        small = np.where(decrease <= tolerance * np.abs(state.value), small + 1, 0)
-        state.converged |= small >= 2
-    return state
+def _dot(a: npt.NDArray[Any], b: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Inner product problem by problem: (p, d, k) and (p, d, k) to (p, 1, 1)."""
+    return np.matmul(a.reshape(len(a), 1, -1), b.reshape(len(b), -1, 1))
 
 
-def _dot(a: npt.NDArray[np.float64], b: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    return np.einsum("pdk,pdk->p", a, b)[:, None, None]
-
-
-def _direction(
-    gradient: npt.NDArray[np.float64],
-    preconditioner: npt.NDArray[np.float64],
-    pairs: list[tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]],
-) -> npt.NDArray[np.float64]:
+def _direction(gradient: Floats, scaling: Floats, history: list[tuple[Floats, Floats]]) -> Floats:
     """The two-loop recursion (Nocedal and Wright, algorithm 7.4), problem by problem along the first axis.
 
-    A pair without positive curvature (a step that was refused, or lost in rounding) is given no weight.
+    A pair without positive curvature (a step that was refused, or lost in rounding) gets no weight.
     """
     direction = -gradient
     kept = []
-    for step, change in reversed(pairs):
+    for step, change in reversed(history):
         product = _dot(step, change)
-        usable = product > 1e-10 * _dot(change, change) * preconditioner.min()
-        inverse = np.where(usable, 1.0 / np.where(usable, product, 1.0), 0.0)
+        usable = product > np.finfo(np.float32).tiny
+        inverse = np.where(usable, 1.0 / np.where(usable, product, 1.0), 0.0).astype(np.float32)
         alpha = inverse * _dot(step, direction)
-        direction = direction - alpha * change
+        direction -= alpha * change
         kept.append((step, change, inverse, alpha))
-    scale = np.ones_like(direction[:, :1, :1])
-    if pairs:
+    direction *= scaling
+    if kept:
         step, change, inverse, _ = kept[0]
-        ratio = _dot(step, change) / _dot(change, preconditioner * change).clip(1e-300)
-        scale = np.where(inverse > 0, ratio, 1.0)
-    direction = direction * preconditioner * scale
+        scaled = _dot(change, scaling * change)
+        direction *= np.where(inverse > 0, _dot(step, change) / np.where(inverse > 0, scaled, 1.0), 1.0)
     for step, change, inverse, alpha in reversed(kept):
-        direction = direction + step * (alpha - inverse * _dot(change, direction))
+        direction += step * (alpha - inverse * _dot(change, direction))
     return direction
 
 
-def _line_search(
-    problem: _Problem,
-    state: _State,
-    direction: npt.NDArray[np.float64],
-    active: Integers,
-    penalty: npt.NDArray[np.float64],
-    left_out: Integers,
-) -> _State:
+def _line_search(problem: _Problem, now: _State, direction: Floats, penalty: Doubles, left_out: Integers) -> _State:
     """Halves each problem's step until it lowers the objective enough; one that finds none stays put."""
-    start, value, gradient = state.point[active], state.value[active], state.gradient[active]
-    slope = np.minimum(_dot(gradient, direction), 0.0)[:, 0, 0]
-    moved = _State(start.copy(), value.copy(), gradient.copy(), np.zeros(len(active), np.bool_))
-    length = 1.0
+    slope = np.minimum(_dot(now.gradient, direction), 0.0)[:, 0, 0]
+    moved = now.select(np.arange(len(direction)))
+    length, left = 1.0, np.arange(len(direction))
     for _ in range(_HALVINGS):
-        left = np.flatnonzero(~moved.converged)
+        trial = now.point[left] + length * direction[left]
+        value, gradient = _objective(problem, trial, penalty[left], left_out[left])
+        good = value <= now.value[left] + _ARMIJO * length * slope[left]
+        moved.assign(left[good], _State(trial[good], value[good], gradient[good], now.done[left[good]]))
+        left, length = left[~good], length * 0.5
         if not len(left):
             break
-        trial = start[left] + length * direction[left]
-        objective, slopes = _objective(problem, trial, penalty[active[left]], left_out[active[left]])
-        good = objective <= value[left] + _ARMIJO * length * slope[left]
-        done = left[good]
-        moved.point[done], moved.value[done], moved.gradient[done] = (
-            trial[good],
-            objective[good],
-            slopes[good],
-        )
-        moved.converged[done] = True
-        length *= 0.5
     return moved
