@@ -87,9 +87,9 @@ class Architecture:
         """
         picks: list[dict[str, Value]] = [{} for _ in self.stages]
         for name, value in choices.items():
-            self._check_choice(name, value)
+            own = self._own_value(name, value)
             place, token = name.removeprefix("stage").split(".")
-            picks[int(place) - 1][token] = value
+            picks[int(place) - 1][token] = own
         frozen = [stage.freeze(picked) for stage, picked in zip(self.stages, picks, strict=True)]
         for number, (stage, picked) in enumerate(zip(frozen, picks, strict=True), 1):
             if stage is not None and picked.get("r") == 0 and "op" not in picked and len(stage.ops) > 1:
@@ -115,7 +115,8 @@ class Architecture:
     def _words(self) -> Words:
         return Words(self.stages)
 
-    def _check_choice(self, name: str, value: Value) -> None:
+    def _own_value(self, name: str, value: Value) -> Value:
+        """The value as the space holds it, which for 3.0 is 3."""
         decisions = self.decisions
         if name not in decisions:
             near = f"; nearest is {closest(name, decisions)!r}" if decisions else ", as everything is decided"
@@ -123,6 +124,7 @@ class Architecture:
         if value not in decisions[name]:
             values = ", ".join(map(format_value, decisions[name]))
             raise ArchitectureError(f"{name} cannot be {value!r}; its values are {values}", name)
+        return decisions[name][decisions[name].index(value)]
 
 
 def parse(text: str) -> Architecture:
