@@ -75,14 +75,10 @@ def sample_negatives(positions: Tensor, batch: int, count: int, *, seed: int, st
         ValueError: The batch holds too few other images.
     """
     if not 0 < count < batch:
-        raise ValueError(
-            f"{count} negatives need a batch of at least {count + 1}, got {batch}: use a larger batch"
-        )
+        raise ValueError(f"{count} negatives need a batch of at least {count + 1}, got {batch}: use a larger batch")
     pair = tf.stack([tf.cast(seed, tf.int64), tf.cast(step, tf.int64)])
     keys = tf.random.stateless_uniform((batch, batch), pair)
-    keys = tf.gather(keys, positions) - 2.0 * tf.one_hot(
-        positions, batch
-    )  # an anchor comes last among its own keys
+    keys = tf.gather(keys, positions) - 2.0 * tf.one_hot(positions, batch)  # an anchor comes last among its own keys
     return tf.math.top_k(keys, count, sorted=False).indices
 
 

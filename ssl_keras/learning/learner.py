@@ -78,7 +78,8 @@ class Learner(keras.Model):
     def fit(self, x: Any, *, epochs: int = 1, **kwargs: Any) -> keras.callbacks.History:
         """As ``keras.Model.fit``; takes a ``ViewBatches``, whose stream begins at this model's own step."""
         if isinstance(x, ViewBatches):
-            kwargs["steps_per_epoch"] = x.steps_per_epoch
+            # The stream is endless and in random order already.
+            kwargs = {"steps_per_epoch": x.steps_per_epoch, "shuffle": False, **kwargs}
             x = x.dataset(start_step=int(self.optimizer.iterations))
         return super().fit(x, epochs=epochs, **kwargs)
 

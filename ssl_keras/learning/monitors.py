@@ -65,7 +65,7 @@ class KNN(keras.callbacks.Callback):
         data_dir: str | None = None,
     ) -> None:
         super().__init__()
-        self.source = take(open_source(source, data_dir=data_dir), images, seed)
+        self.source = _some(open_source(source, data_dir=data_dir), images, seed)
         self.labels = self.source.labels(label)
         self.classes = len(self.source.label_sets[label])
         self.size, self.k, self.every = size, k, every
@@ -107,7 +107,7 @@ class Spread(keras.callbacks.Callback):
         warn: Callable[[str], None] = print,
     ) -> None:
         super().__init__()
-        self.source = take(open_source(source, data_dir=data_dir), images, seed)
+        self.source = _some(open_source(source, data_dir=data_dir), images, seed)
         self.size, self.every, self.warn = size, every, warn
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
@@ -136,7 +136,7 @@ def collapse_alarm(embedding_std: float, mean_cosine: float, size: int) -> str |
     if embedding_std >= COLLAPSED_STD * healthy or mean_cosine <= COLLAPSED_COSINE:
         return None
     return (
-        f"the embeddings are collapsing: their standard deviation is {embedding_std:.2g} (healthy: about {healthy:.2g}) "
+        f"the embeddings are collapsing: their standard deviation is {embedding_std:.2g} (healthy: near {healthy:.2g}) "
         f"and different images have a mean cosine of {mean_cosine:.3f}. Try a lower learning rate, a longer warm-up, "
         "a smaller invariance_weight, or more negatives."
     )
@@ -270,6 +270,10 @@ def write_projector(
         (tensorboard / "sprite.png").write_bytes(tf.io.encode_png(sprite).numpy())
         lines += ['  sprite { image_path: "sprite.png"', f"    single_image_dim: {size} single_image_dim: {size} }}"]
     (tensorboard / "projector_config.pbtxt").write_text("\n".join([*lines, "}"]) + "\n")
+
+
+def _some(source: Source, images: int, seed: int) -> Source:
+    return take(source, min(images, source.size), seed)
 
 
 def _due(epoch: int, every: int, params: dict[str, Any]) -> bool:

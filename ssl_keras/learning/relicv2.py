@@ -72,15 +72,11 @@ class ReLICv2(Learner):
         if "small" in batch:
             online = tf.concat([online, self._without_statistics(batch["small"])], axis=0)
         positions = distribution.rows(images)
-        return self.objective_loss(
-            online, target, self._negatives(positions, target.shape[1]), positives=positions
-        )
+        return self.objective_loss(online, target, self._negatives(positions, target.shape[1]), positives=positions)
 
     def _online(self, views: Tensor) -> Tensor:
         embeddings = self.encoder(self.fold(views), training=True)
-        return self.unfold(
-            self.predictor(self.projector(embeddings, training=True), training=True), views.shape[1]
-        )
+        return self.unfold(self.predictor(self.projector(embeddings, training=True), training=True), views.shape[1])
 
     def _without_statistics(self, views: Tensor) -> Tensor:
         """The online output, BN moving statistics left as they were: small views would skew them."""
@@ -105,7 +101,5 @@ class ReLICv2(Learner):
         decay = self.target_decay(self.optimizer.iterations)
         pairs = ((self.encoder, self.target_encoder), (self.projector, self.target_projector))
         for online_side, target_side in pairs:
-            for online, target in zip(
-                online_side.trainable_variables, target_side.trainable_variables, strict=True
-            ):
+            for online, target in zip(online_side.trainable_variables, target_side.trainable_variables, strict=True):
                 target.assign(target + (1.0 - decay) * (online - target))

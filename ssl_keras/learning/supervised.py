@@ -20,9 +20,7 @@ class Supervised(Learner):
         name: Name of the model.
     """
 
-    def __init__(
-        self, encoder: keras.Model, classes: int, *, seed: int = 0, name: str = "supervised"
-    ) -> None:
+    def __init__(self, encoder: keras.Model, classes: int, *, seed: int = 0, name: str = "supervised") -> None:
         super().__init__(encoder, terms=("loss", "accuracy"), seed=seed, name=name)
         self.classes = classes
         self.classifier = build_classifier(encoder.output_shape[-1], classes, seed=seed)

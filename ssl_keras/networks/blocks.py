@@ -33,9 +33,7 @@ class BlockBuilder:
         self.synchronized = synchronized
         self.seed = seed
 
-    def conv(
-        self, x: Tensor, filters: int, *, kernel: int = 1, stride: int = 1, groups: int = 1, name: str
-    ) -> Tensor:
+    def conv(self, x: Tensor, filters: int, *, kernel: int = 1, stride: int = 1, groups: int = 1, name: str) -> Tensor:
         """A convolution without bias. Groups are split and concatenated (12-74x faster than ``groups=`` on CPU)."""
         if groups == 1:
             return self._dense_conv(x, filters, kernel, stride, name)
@@ -118,9 +116,7 @@ class BlockBuilder:
 def conv(x: Tensor, build: BlockBuilder) -> Tensor:
     """Convolution - BN - activation."""
     block = build.block
-    x = build.conv(
-        x, block.filters, kernel=block.kernel, stride=block.stride, groups=block.groups, name="conv"
-    )
+    x = build.conv(x, block.filters, kernel=block.kernel, stride=block.stride, groups=block.groups, name="conv")
     return build.activate(build.norm(x, "conv"), "conv")
 
 
@@ -160,9 +156,7 @@ def mbconv(x: Tensor, build: BlockBuilder) -> Tensor:
     if block.expansion != 1:
         out = build.conv(out, block.mid_filters, name="expand")
         out = build.activate(build.norm(out, "expand"), "expand")
-    out = build.norm(
-        build.depthwise(out, kernel=block.kernel, stride=block.stride, name="depthwise"), "depthwise"
-    )
+    out = build.norm(build.depthwise(out, kernel=block.kernel, stride=block.stride, name="depthwise"), "depthwise")
     out = build.squeeze_excite(build.activate(out, "depthwise"))
     out = build.norm(build.conv(out, block.filters, name="project"), "project")
     return build.add(out, x) if block.shortcut == "identity" else out

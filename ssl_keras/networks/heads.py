@@ -11,18 +11,14 @@ from ssl_keras.networks.blocks import BN_EPSILON, BN_MOMENTUM, Tensor
 class _Perceptron(keras.Model):
     """Dense - BN - ReLU - Dense on vectors: (B, D) to (B, output)."""
 
-    def __init__(
-        self, inputs: int, hidden: int, output: int, *, synchronized: bool, seed: int, name: str
-    ) -> None:
+    def __init__(self, inputs: int, hidden: int, output: int, *, synchronized: bool, seed: int, name: str) -> None:
         x = vectors = keras.Input((inputs,))
         x = layers.Dense(hidden, kernel_initializer=_initializer(2 * seed), name="hidden")(x)
         x = layers.BatchNormalization(
             momentum=BN_MOMENTUM, epsilon=BN_EPSILON, synchronized=synchronized, name="hidden_bn"
         )(x)
         x = layers.Activation("relu", name="hidden_act")(x)
-        x = layers.Dense(
-            output, kernel_initializer=_initializer(2 * seed + 1), dtype="float32", name="output"
-        )(x)
+        x = layers.Dense(output, kernel_initializer=_initializer(2 * seed + 1), dtype="float32", name="output")(x)
         super().__init__(inputs=vectors, outputs=x, name=name)
         self._config = {
             "inputs": inputs,
@@ -90,9 +86,7 @@ class Predictor(_Perceptron):
 def build_classifier(inputs: int, classes: int, *, seed: int = 3) -> keras.Model:
     """A linear classifier: embeddings (B, inputs) to logits (B, classes) in float32."""
     vectors = keras.Input((inputs,))
-    logits = layers.Dense(classes, kernel_initializer=_initializer(seed), dtype="float32", name="logits")(
-        vectors
-    )
+    logits = layers.Dense(classes, kernel_initializer=_initializer(seed), dtype="float32", name="logits")(vectors)
     return keras.Model(vectors, logits, name="classifier")
 
 

@@ -62,16 +62,9 @@ def relicv2_loss(
     return {"loss": loss, "contrastive": contrastive, "invariance": invariance}
 
 
-def _checked_shapes(
-    online: Tensor, target: Tensor, temperature: float, same_view_pairs: bool
-) -> tuple[int, int]:
+def _checked_shapes(online: Tensor, target: Tensor, temperature: float, same_view_pairs: bool) -> tuple[int, int]:
     views, large = online.shape[0], target.shape[0]
-    if (
-        len(online.shape) != 3
-        or len(target.shape) != 3
-        or views < large
-        or online.shape[2] != target.shape[2]
-    ):
+    if len(online.shape) != 3 or len(target.shape) != 3 or views < large or online.shape[2] != target.shape[2]:
         raise ValueError(
             f"relicv2_loss needs online (V, b, P) and target (L, B, P) with V >= L, large views first; "
             f"got {tuple(online.shape)} and {tuple(target.shape)}"
@@ -100,9 +93,7 @@ def _log_probabilities(
     own_row = ops.reshape(ops.cast(own_row, "int32"), (images, 1))
     if negatives is None:
         log_p = ops.log_softmax(logits, axis=-1)
-        is_positive = ops.cast(
-            ops.equal(own_row, ops.reshape(ops.arange(batch, dtype="int32"), (1, batch))), dtype
-        )
+        is_positive = ops.cast(ops.equal(own_row, ops.reshape(ops.arange(batch, dtype="int32"), (1, batch))), dtype)
         return log_p, ops.sum(log_p * ops.reshape(is_positive, (1, images, 1, batch)), axis=-1)
     candidates = ops.concatenate([own_row, ops.cast(negatives, "int32")], axis=1)
     candidates = ops.broadcast_to(

@@ -1,0 +1,168 @@
+"""``ssl-keras pretrain``: images without labels to an encoder in a run folder."""
+
+import json
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from ssl_keras.data.evaluation import evaluation_batches
+from ssl_keras.data.sources import Source, take
+from ssl_keras.experiments.config_files import to_dict
+from ssl_keras.experiments.naming import run_name
+from ssl_keras.experiments.progress import CONSOLE, TrainingProgress, show
+from ssl_keras.experiments.run_folder import RunFolder, replacing, write_json
+from ssl_keras.experiments.settings import Pretrain
+from ssl_keras.experiments.setup import Schedule, Setup
+from ssl_keras.learning import monitors
+from ssl_keras.learning.checkpoints import Checkpoints
+from ssl_keras.learning.distribution import strategy
+from ssl_keras.learning.learner import Learner
+from ssl_keras.reports.page import write_report
+from ssl_keras.reports.pictures import views_picture
+
+MEASURED_STEPS = 8
+"""Steps whose time sizes a schedule by ``minutes``."""
+MONITOR_SHARE = 0.1
+"""Share of ``minutes`` that is kept for monitors, checkpoints and the report."""
+SHOWN, THUMBNAIL = 8, 32
+"""Images in the picture of the views; side in pixels of the projector's thumbnails."""
+
+
+def run(config: Pretrain) -> Path:
+    """Pre-trains, or goes on where an interrupted run stopped; returns the run folder.
+
+    Raises:
+        ConfigError: The config does not fit the data or the folder.
+        OSError: The data or the folder cannot be used.
+        DivergedError: The loss is no longer finite; the last good checkpoint is kept.
+    """
+    name = run_name(config.data, config.architecture, config.seed)
+    path = Path(config.out if config.out != "auto" else f"runs/{name}")
+    setup = Setup(config)
+    keras.config.set_dtype_policy(config.compute.precision)
+    try:
+        with strategy(config.compute.strategy).scope():
+            encoder = setup.encoder()
+            with RunFolder(path, to_dict(config), str(getattr(encoder, "architecture", encoder.name))) as folder:
+                if (folder / "encoder.keras").is_file():
+                    CONSOLE.print(f"{path} holds a finished run; nothing is left to do")
+                else:
+                    _train(setup, folder)
+    finally:
+        keras.config.set_dtype_policy("float32")
+    return path
+
+
+def fit(setup: Setup, learner: Learner, schedule: Schedule, callbacks: list[Any], label: str | None = None) -> None:
+    """Trains a compiled learner to the end of its schedule, with progress; NaN stops it."""
+    terms = tuple(metric.name for metric in learner.metrics)
+    progress = TrainingProgress(schedule.steps, setup.config.batch_size, terms)
+    try:
+        learner.fit(
+            setup.batches(label),
+            epochs=schedule.epochs,
+            initial_epoch=int(learner.optimizer.iterations) // schedule.steps_per_epoch,
+            steps_per_epoch=schedule.steps_per_epoch,
+            verbose=0,
+            callbacks=[monitors.StopAtNaN(), *callbacks, progress],
+        )
+    finally:
+        progress.close()
+
+
+def _train(setup: Setup, folder: RunFolder) -> None:
+    started = time.monotonic()
+    schedule = _kept_schedule(setup, folder)
+    learner = setup.learner(schedule)
+    checkpoints = Checkpoints(folder / "checkpoint", every=setup.config.monitor.checkpoint_every)
+    step = checkpoints.restore(learner)
+    show(f"Pre-training into {folder.path}", setup.describe(learner, schedule))
+    if step:
+        CONSOLE.print(f"continuing after step {step}")
+    _show_views(setup, folder)
+    fit(setup, learner, schedule, [*_monitors(setup), checkpoints, _recorder(setup, folder)])
+    _write_projector(setup, folder, learner.encoder)
+    with replacing(folder / "encoder.keras") as temporary:
+        learner.encoder.save(temporary)
+    write_report(folder.path)
+    minutes = (time.monotonic() - started) / 60
+    CONSOLE.print(f"wrote {folder.path}/encoder.keras and report.html in {minutes:.1f} minutes")
+    CONSOLE.print(f"next: ssl-keras evaluate {folder.path}")
+
+
+def _kept_schedule(setup: Setup, folder: RunFolder) -> Schedule:
+    """The schedule of the run: what its folder says, so that a continued run keeps it, else made now."""
+    path = folder / "schedule.json"
+    if path.is_file():
+        return Schedule(**json.loads(path.read_text()))
+    minutes = setup.config.minutes
+    schedule = setup.schedule() if minutes is None else _timed_schedule(setup, minutes)
+    write_json(path, asdict(schedule))
+    return schedule
+
+
+def _timed_schedule(setup: Setup, minutes: float) -> Schedule:
+    """As many epochs as fit into the time, by the time that a few steps take here."""
+    started = time.monotonic()
+    batches = setup.batches()
+    probe = setup.learner(Schedule(1, MEASURED_STEPS + 1))
+    stamps: list[float] = []
+    stamp = keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: stamps.append(time.monotonic()))
+    probe.fit(batches, steps_per_epoch=MEASURED_STEPS + 1, verbose=0, callbacks=[stamp])
+    per_step = float(np.median(np.diff(stamps)))
+    left = 60 * minutes * (1 - MONITOR_SHARE) - (time.monotonic() - started)
+    steps = max(1, int(left / per_step))
+    epochs = max(1, steps // batches.steps_per_epoch)
+    CONSOLE.print(f"{per_step * 1000:.0f} ms a step: {minutes:g} minutes are {epochs} epochs")
+    # A set too large for one pass in the time gives one short epoch.
+    return Schedule(epochs, min(steps, batches.steps_per_epoch))
+
+
+def _monitors(setup: Setup) -> list[Any]:
+    config, source = setup.config, setup.source
+    size, every = setup.image_size, config.monitor.embeddings_every
+    few = _some(source, 1000, config.seed)
+    spread = monitors.Spread(few, size=size, every=every, warn=lambda text: CONSOLE.print(f"[red]{text}[/]"))
+    if not source.label_sets:
+        return [spread]
+    label = next(iter(source.label_sets))
+    return [monitors.KNN(_some(source, 4000, config.seed), label=label, size=size, every=every), spread]
+
+
+def _recorder(setup: Setup, folder: RunFolder) -> monitors.Recorder:
+    return monitors.Recorder(
+        folder / "metrics.jsonl",
+        folder / "tensorboard",
+        batch_size=setup.config.batch_size,
+        every=setup.config.monitor.every_steps,
+    )
+
+
+def _show_views(setup: Setup, folder: RunFolder) -> None:
+    """What the network is about to see, as a picture and in TensorBoard, with the configuration."""
+    batch = {name: values.numpy() for name, values in next(iter(setup.batches().dataset())).items()}
+    shown = range(min(SHOWN, setup.config.batch_size))
+    rows = [[*batch["large"][row], *(batch["small"][row] if "small" in batch else ())] for row in shown]
+    views_picture(folder / "pictures" / "views.png", rows)
+    monitors.write_images(folder / "tensorboard", "views", batch["large"][: len(shown)].reshape(-1, *setup.input_shape))
+    texts = {name: (folder / name).read_text() for name in ("config.json", "architecture.txt")}
+    monitors.write_texts(folder / "tensorboard", texts)
+
+
+def _write_projector(setup: Setup, folder: RunFolder, encoder: keras.Model) -> None:
+    """TensorBoard's map of the embeddings of some images."""
+    source = _some(setup.source, 1000, setup.config.seed)
+    embeddings = monitors.embed(encoder, source, setup.image_size)
+    label = next(iter(source.label_sets), None)
+    names = [source.label_sets[label][row] for row in source.labels(label)] if label else source.names()
+    thumbnails = evaluation_batches(source, THUMBNAIL, source.size)
+    images = np.uint8(np.round(255 * next(thumbnails.as_numpy_iterator())["image"]))
+    monitors.write_projector(folder / "tensorboard", embeddings, names, images)
+
+
+def _some(source: Source, count: int, seed: int) -> Source:
+    return take(source, min(count, source.size), seed)

@@ -1,0 +1,186 @@
+"""From a config to the things that it names: images, encoder, views, learner, schedule."""
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import keras
+
+from ssl_keras.architecture.cost import Cost, cost
+from ssl_keras.data.evaluation import evaluation_batches
+from ssl_keras.data.sources import Source, open_source, take
+from ssl_keras.data.views import ViewBatches, Views, view_batches
+from ssl_keras.experiments.checks import ConfigError
+from ssl_keras.experiments.naming import encoder_file, named_architecture
+from ssl_keras.experiments.settings import Pretrain
+from ssl_keras.learning.learner import Learner
+from ssl_keras.learning.losses.relicv2 import ReLICv2Loss
+from ssl_keras.learning.optimizers import LARS
+from ssl_keras.learning.relicv2 import ReLICv2
+from ssl_keras.learning.schedules import TargetDecay, warmup_cosine
+from ssl_keras.learning.supervised import Supervised
+from ssl_keras.networks.applications import PREFIX, from_applications
+from ssl_keras.networks.encoder import Encoder, build_encoder
+from ssl_keras.networks.heads import Predictor, Projector
+from ssl_keras.networks.recalibration import recalibrate
+from ssl_keras.saving import load
+
+AUTO_PASSES = 400_000
+"""Image-passes that ``epochs="auto"`` aims at. NOTE: our choice; CIFAR-10 gains little after it at this size."""
+AUTO_EPOCHS = (5, 400)
+AUTO_SIZE = 64
+LARGEST_AUTO_SIZE = 224
+PRESET_SIZES = (32, 64, 96, 224)
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How long a run is.
+
+    Attributes:
+        epochs: Passes over the images.
+        steps_per_epoch: Full batches in a pass.
+    """
+
+    epochs: int
+    steps_per_epoch: int
+
+    @property
+    def steps(self) -> int:
+        """All updates of the run."""
+        return self.epochs * self.steps_per_epoch
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What a config names, made on demand; equal configs give equal things.
+
+    Raises:
+        ConfigError: From any part: the batch exceeds the data, the views do not fit, and so on.
+    """
+
+    config: Pretrain
+
+    @cached_property
+    def source(self) -> Source:
+        """The images to learn from."""
+        source = open_source(self.config.data, data_dir=self.config.data_dir)
+        if self.config.images is not None:
+            source = take(source, self.config.images, self.config.seed)
+        if source.size < 2:
+            raise ConfigError(f"{source.name} holds one image, and learning compares different ones: give two or more")
+        if self.config.batch_size > source.size:
+            raise ConfigError(
+                f"batch_size is {self.config.batch_size}, but {source.name} holds {source.size} images: "
+                f"give --batch-size {2 ** int(math.log2(source.size))} or less"
+            )
+        return source
+
+    @cached_property
+    def image_size(self) -> int:
+        """Side of the large crops."""
+        if self.config.image_size != "auto":
+            return int(self.config.image_size)
+        shape = self.source.image_shape
+        return min(min(shape[:2]), LARGEST_AUTO_SIZE) if shape else AUTO_SIZE
+
+    @cached_property
+    def views(self) -> Views:
+        """The recipe: the preset nearest to the image size, with the config's numbers of crops."""
+        preset = min(PRESET_SIZES, key=lambda size: abs(math.log(size / self.image_size)))
+        crops = self.config.views
+        scale = self.image_size / preset
+        small_size = max(8, round(scale * Views.preset(preset).small_size))
+        return Views.preset(preset, size=self.image_size, large=crops.large, small=crops.small, small_size=small_size)
+
+    @property
+    def input_shape(self) -> tuple[int, int, int]:
+        """Of the large crops."""
+        return self.image_size, self.image_size, 3
+
+    def encoder(self) -> keras.Model:
+        """The encoder as it stands before training: drawn from the seed, or the one that ``init`` names."""
+        init = self.config.init
+        if init is None:
+            architecture = named_architecture(self.config.architecture, self.image_size)
+            return build_encoder(architecture, self.input_shape, seed=self.config.seed)
+        if init.startswith(PREFIX):
+            return from_applications(init, self.input_shape)
+        return load(encoder_file(init))
+
+    def untrained(self) -> keras.Model:
+        """The encoder before training, its BN statistics taken from the images."""
+        encoder = self.encoder()
+        batches = evaluation_batches(take(self.source, min(2048, self.source.size)), self.image_size, 256)
+        recalibrate(encoder, (batch["image"] for batch in batches))
+        return encoder
+
+    def batches(self, label: str | None = None) -> ViewBatches:
+        """The stream of views."""
+        return view_batches(self.source, self.views, self.config.batch_size, seed=self.config.seed, label=label)
+
+    def schedule(self) -> Schedule:
+        """The length that the config states, or a number of epochs chosen from the number of images."""
+        steps = self.source.size // self.config.batch_size
+        if self.config.epochs != "auto":
+            return Schedule(int(self.config.epochs), steps)
+        low, high = AUTO_EPOCHS
+        return Schedule(min(max(round(AUTO_PASSES / self.source.size), low), high), steps)
+
+    def learner(self, schedule: Schedule) -> ReLICv2:
+        """A compiled ReLICv2 learner."""
+        config, heads, loss = self.config, self.config.heads, self.config.loss
+        encoder = self.encoder()
+        learner = ReLICv2(
+            encoder,
+            projector=Projector(encoder.output_shape[-1], heads.projector_hidden, heads.projection),
+            predictor=Predictor(heads.projection, heads.predictor_hidden, heads.projection),
+            loss=ReLICv2Loss(loss.temperature, loss.contrastive_weight, loss.invariance_weight, loss.same_view_pairs),
+            negatives=loss.negatives,
+            target_decay=TargetDecay(config.optimization.target_ema, schedule.steps),
+            seed=config.seed,
+        )
+        learner.compile(self.optimizer(schedule))
+        return learner
+
+    def supervised(self, schedule: Schedule, label: str) -> Supervised:
+        """A compiled learner of the same encoder from labels, with the same optimizer and schedule."""
+        learner = Supervised(self.encoder(), len(self.source.label_sets[label]), seed=self.config.seed)
+        learner.compile(self.optimizer(schedule))
+        return learner
+
+    def optimizer(self, schedule: Schedule) -> keras.optimizers.Optimizer:
+        """The optimizer with its warm-up and cosine."""
+        wanted = self.config.optimization
+        warmup = min(round(wanted.warmup_epochs * schedule.steps_per_epoch), schedule.steps // 10)
+        rate = warmup_cosine(wanted.learning_rate * self.config.batch_size / 256, schedule.steps, warmup)
+        if wanted.optimizer == "lars":
+            return LARS(rate, weight_decay=wanted.weight_decay)
+        return keras.optimizers.SGD(rate, momentum=0.9, weight_decay=wanted.weight_decay or None)
+
+    def cost(self, encoder: keras.Model) -> Cost | None:
+        """MACs and parameters of the encoder at the image size; None for a network without a string."""
+        return cost(encoder.architecture, self.input_shape) if isinstance(encoder, Encoder) else None
+
+    def describe(self, learner: Learner, schedule: Schedule) -> dict[str, str]:
+        """What is about to happen, in the order to read it."""
+        config, encoder = self.config, learner.encoder
+        spent = self.cost(encoder)
+        negatives = config.loss.negatives or config.batch_size - 1
+        epochs = f"{schedule.epochs} epochs" + (" (chosen from the number of images)" if self._epochs_chosen else "")
+        lines: dict[str, Any] = {
+            "images": f"{self.source.size} of {self.source.name}",
+            "views": f"{self.views.large} large at {self.views.size} px"
+            + (f", {self.views.small} small at {self.views.small_size} px" if self.views.small else ""),
+            "architecture": str(encoder.architecture) if isinstance(encoder, Encoder) else encoder.name,
+            "cost": f"{spent.params / 1e6:.2f} M parameters, {spent.macs / 1e6:.1f} M MACs an image" if spent else "",
+            "batch": f"{config.batch_size} images, {negatives} negatives an anchor",
+            "schedule": f"{epochs}, {schedule.steps} steps, {schedule.steps * config.batch_size} image-passes",
+            "skipped": f"{len(self.source.skipped)} unreadable files" if self.source.skipped else "",
+        }
+        return {name: line for name, line in lines.items() if line}
+
+    @property
+    def _epochs_chosen(self) -> bool:
+        return self.config.epochs == "auto" and self.config.minutes is None
