@@ -4,32 +4,33 @@ Two halves, kept apart on purpose:
 
 * `draw` makes every random parameter of the whole *global* batch with stateless draws seeded by
   (seed, step, name of the draw), so a parameter depends on (seed, step, position) alone.
-* everything else is deterministic given those parameters and knows no batch: run on the batch, on a slice of it or on
-  one image, it gives the same pixels.
-
-Colour works on `Planes`, the three channels as separate (..., height, width) tensors: an image's channel is then
-contiguous and every elementwise op vectorises. Shapes are static and no op is outside XLA's reach.
+* `apply` is a pure function of images and those parameters; `apply_one` does the same to one image of any size.
 """
 
 import dataclasses
+import functools
 import math
 from collections.abc import Sequence
 from typing import Final
 
 import tensorflow as tf
 
-Planes = tuple[tf.Tensor, tf.Tensor, tf.Tensor]
+from ssl_keras.data import pixels
+from ssl_keras.data.pixels import Planes
+
 Draws = dict[str, tf.Tensor]
 
-LUMA: Final = (0.2989, 0.587, 0.114)  # ITU-R 601, the weights of tf.image.rgb_to_grayscale
 ATTEMPTS: Final = 10  # tries at a crop box that fits, then the largest centred one
 NEVER: Final = 2.0  # a solarize threshold that no value in [0, 1] reaches
+SLOTS: Final = 4  # places that hue can take among the three blends
 _BLENDS: Final = ("brightness", "contrast", "saturation")
 _ORDERS: Final = ((0, 1, 2), (0, 2, 1), (1, 0, 2), (1, 2, 0), (2, 0, 1), (2, 1, 0))
 _STREAMS: Final = (
     "area", "aspect", "corner", "flip", "jitter", "blend", "order", "hue", "place", "grayscale", "blur", "sigma",
     "solarize",
 )  # fmt: skip
+_CROP: Final = ("area", "aspect", "corner", "flip")
+_COLOUR: Final = ("factor", "to_mean", "to_gray", "hue", "grayscale", "sigma", "threshold")
 _STREAM_ROOM: Final = 32  # draws that one step may name for one kind of crop
 
 
@@ -136,7 +137,7 @@ def draw(
         float32 unless said otherwise, leading shape (B, V): `area` (.., attempts); `aspect` (.., attempts), width /
         height; `corner` (.., 2), vertical and horizontal in [0, 1); `flip` 0 or 1; `factor`, `to_mean`, `to_gray`
         (.., 3), the blends in the order in which they act; `hue` in turns; `slot` int32 in 0..3, the number of
-        blends before hue; `place` int32, see `jitter`; `grayscale` 0 or 1; `sigma` in pixels, 0 for no blur;
+        blends before hue; `place` int32, see `colour`; `grayscale` 0 or 1; `sigma` in pixels, 0 for no blur;
         `threshold`, `NEVER` for no solarize.
     """
     dice = _Dice(augmentations, batch_size, (seed, step, kind))
@@ -159,7 +160,7 @@ def _draw_jitter(dice: _Dice) -> Draws:
 
     NOTE: the order of the four ops is uniform over all 24 for every crop, but not independent between crops: which of
     the four slots hue takes is dealt out over the batch like cards, a quarter of the crops each, because hue costs as
-    much as the three blends together and dealing lets `jitter` compute it once instead of four times.
+    much as the three blends together and dealing lets `colour` compute it once instead of four times.
     """
     augmentations, chosen = dice.augmentations, dice.chosen("jitter")
     strength = tf.constant([[getattr(a, name) for name in _BLENDS] for a in augmentations], tf.float32)
@@ -168,8 +169,8 @@ def _draw_jitter(dice: _Dice) -> Draws:
     change = tf.gather(change, ops, batch_dims=2)
     turns = (2 * dice.uniform("hue") - 1) * tf.constant([a.hue for a in augmentations], tf.float32)
     samples = dice.shape[0] * dice.shape[1]
-    room = -(-samples // 4)
-    place = tf.reshape(tf.argsort(dice.raw("place", (4 * room,)))[:samples], dice.shape)
+    room = -(-samples // SLOTS)
+    place = tf.reshape(tf.argsort(dice.raw("place", (SLOTS * room,)))[:samples], dice.shape)
     return {
         "factor": 1 + change,
         "to_mean": -change * tf.cast(ops == _BLENDS.index("contrast"), tf.float32),
@@ -178,9 +179,6 @@ def _draw_jitter(dice: _Dice) -> Draws:
         "slot": place // room,
         "place": place,
     }
-
-
-# ---------------------------------------------------------------------------------------------------- cropping
 
 
 def boxes(draws: Draws, height: tf.Tensor, width: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -210,200 +208,122 @@ def boxes(draws: Draws, height: tf.Tensor, width: tf.Tensor) -> tuple[tf.Tensor,
     return tf.where(any_fits, draws["corner"], 0.5) * (full - length), length
 
 
-def interpolation(start: tf.Tensor, length: tf.Tensor, flip: tf.Tensor, size_in: int, size_out: int) -> tf.Tensor:
-    """Weights that resample one axis: bicubic (Keys, a = -0.5), half-pixel centres, antialiased when shrinking.
-
-    The same numbers as `tf.raw_ops.ScaleAndTranslate(kernel_type="keyscubic")`: taps outside the image are left out
-    and the others renormalised.
-
-    Args:
-        start: (..), first edge of the crop in pixels.
-        length: (..), extent of the crop in pixels.
-        flip: (..), 1 reads the crop backwards, 0 does not.
-        size_in: Pixels of the image along the axis.
-        size_out: Pixels of the crop along the axis.
-
-    Returns:
-        (.., size_out, size_in) float32, each row with sum 1.
-    """
-    step = length / size_out
-    offset = tf.range(size_out, dtype=tf.float32) + 0.5
-    offset = offset + flip[..., None] * (size_out - 2 * offset)
-    centre = start[..., None] + offset * step[..., None]
-    distance = tf.abs(centre[..., None] - 0.5 - tf.range(size_in, dtype=tf.float32))
-    d = distance / tf.maximum(step, 1.0)[..., None, None]
-    near = (1.5 * d - 2.5) * d * d + 1.0
-    far = ((-0.5 * d + 2.5) * d - 4.0) * d + 2.0
-    weights = tf.where(d < 1.0, near, tf.where(d < 2.0, far, 0.0))
-    return weights / tf.reduce_sum(weights, axis=-1, keepdims=True)
-
-
-def crop(images: tf.Tensor, draws: Draws, size: int) -> Planes:
-    """V random resized crops of each image, flipped where drawn, as two matrix products.
-
-    Args:
-        images: (B, H, W, 3), uint8 or float in [0, 1].
-        draws: `area`, `aspect`, `corner`, `flip` of `draw`.
-        size: S, the side of the crops.
-
-    Returns:
-        Three (B, V, S, S) planes in [0, 1].
-    """
-    batch, height, width, _ = images.shape
-    views = draws["flip"].shape[1]
-    start, length = boxes(draws, height, width)
-    unit = 1 / 255 if images.dtype == tf.uint8 else 1.0
-    rows = unit * interpolation(start[..., 0], length[..., 0], tf.zeros_like(draws["flip"]), height, size)
-    columns = interpolation(start[..., 1], length[..., 1], draws["flip"], width, size)
-    lines = tf.reshape(tf.cast(tf.transpose(images, (0, 1, 3, 2)), tf.float32), (batch, height, 3 * width))
-    cut = tf.matmul(tf.reshape(rows, (batch, views * size, height)), lines)
-    cut = tf.matmul(tf.reshape(cut, (batch, views, size * 3, width)), columns, transpose_b=True)
-    cut = tf.clip_by_value(tf.reshape(cut, (batch, views, size, 3, size)), 0.0, 1.0)
-    return cut[..., 0, :], cut[..., 1, :], cut[..., 2, :]
-
-
-# ---------------------------------------------------------------------------------------------------- colour
-
-
-def luma(planes: Planes) -> tf.Tensor:
-    """The grey value of every pixel, the weights of `tf.image.rgb_to_grayscale`."""
-    red, green, blue = planes
-    return LUMA[0] * red + LUMA[1] * green + LUMA[2] * blue
-
-
-def blend(planes: Planes, factor: tf.Tensor, to_mean: tf.Tensor, to_gray: tf.Tensor) -> Planes:
-    """Brightness, contrast and saturation in one form: clip(factor·x + to_mean·mean(x) + to_gray·grey(x)).
-
-    Args:
-        planes: Each (.., S, S).
-        factor: (..).
-        to_mean: (..), 1 - factor for contrast, else 0.
-        to_gray: (..), 1 - factor for saturation, else 0.
-    """
-    factor, to_mean, to_gray = (value[..., None, None] for value in (factor, to_mean, to_gray))
-    gray = to_gray * luma(planes)
-    red, green, blue = (
-        tf.clip_by_value(factor * x + to_mean * tf.reduce_mean(x, axis=(-2, -1), keepdims=True) + gray, 0.0, 1.0)
-        for x in planes
-    )
-    return red, green, blue
-
-
-def shift_hue(planes: Planes, turns: tf.Tensor) -> Planes:
-    """Turns the colour circle, as `tf.image.adjust_hue`; `turns` (..) in [-1, 1], planes (.., S, S)."""
-    red, green, blue = planes
-    high = tf.maximum(tf.maximum(red, green), blue)
-    low = tf.minimum(tf.minimum(red, green), blue)
-    chroma = high - low
-    is_red, is_green = high == red, high == green
-    difference = tf.where(is_red, green - blue, tf.where(is_green, blue - red, red - green))
-    sextant = tf.where(is_red, 0.0, tf.where(is_green, 2.0, 4.0))
-    angle = difference / tf.where(chroma > 0.0, chroma, 1.0) + sextant + 6.0 * turns[..., None, None]
-    angle = angle - 6.0 * tf.floor(angle / 6.0)
-    shares = (tf.abs(angle - 3.0) - 1.0, 2.0 - tf.abs(angle - 2.0), 2.0 - tf.abs(angle - 4.0))
-    red, green, blue = (low + chroma * tf.clip_by_value(share, 0.0, 1.0) for share in shares)
-    return red, green, blue
-
-
-def jitter(planes: Planes, draws: Draws) -> Planes:
-    """Brightness, contrast, saturation and hue, each sample in its own order.
-
-    `place` seats the N crops on 4·ceil(N/4) chairs; the chair's quarter is the slot of hue. Moving the crops to their
-    chairs and back costs two copies and saves three of four hue computations.
-
-    Args:
-        planes: Each (B, V, S, S).
-        draws: `factor`, `to_mean`, `to_gray`, `hue`, `place` of `draw`, for this whole batch.
-    """
-    shape = planes[0].shape
-    samples = shape[0] * shape[1]
-    room = -(-samples // 4)
-    place = tf.reshape(draws["place"], [-1])
-    seated = tf.scatter_nd(place[:, None], tf.range(samples), (4 * room,))
-    stacked = tf.gather(tf.reshape(tf.stack(planes, axis=2), (samples, 3, *shape[2:])), seated)
-    names = ("factor", "to_mean", "to_gray", "hue")
-    drawn = {k: tf.gather(tf.reshape(draws[k], (samples, *draws[k].shape[2:])), seated) for k in names}
-    done = []
-    for slot in range(4):
-        rows = slice(slot * room, (slot + 1) * room)
-        part = {k: v[rows] for k, v in drawn.items()}
-        done.append(
-            tf.stack(_jitter_in_order((stacked[rows, 0], stacked[rows, 1], stacked[rows, 2]), part, slot), axis=1)
-        )
-    result = tf.reshape(tf.gather(tf.concat(done, axis=0), place), (*shape[:2], 3, *shape[2:]))
-    return result[:, :, 0], result[:, :, 1], result[:, :, 2]
-
-
-def _jitter_in_order(planes: Planes, draws: Draws, slot: int) -> Planes:
-    """The three blends as drawn, with hue after `slot` of them; planes (N, S, S)."""
-    for i in range(4):
-        if i == slot:
-            planes = shift_hue(planes, draws["hue"])
-        if i < 3:
-            planes = blend(planes, draws["factor"][:, i], draws["to_mean"][:, i], draws["to_gray"][:, i])
-    return planes
-
-
-def drop_colour(planes: Planes, amount: tf.Tensor) -> Planes:
-    """Grey where `amount` (..) is 1, unchanged where it is 0."""
-    gray, amount = luma(planes), amount[..., None, None]
-    red, green, blue = (x + amount * (gray - x) for x in planes)
-    return red, green, blue
-
-
-def gaussian(sigma: tf.Tensor, size: int, width: int) -> tf.Tensor:
-    """Weights that blur one axis: (.., size, size), each row with sum 1; the identity where sigma is 0.
-
-    NOTE: taps outside the image are left out and the others renormalised; padding with zeros, as BYOL does, would
-    darken the border.
-
-    Args:
-        sigma: (..), standard deviation in pixels.
-        size: Pixels along the axis.
-        width: Taps of the kernel, odd.
-    """
-    position = tf.range(size, dtype=tf.float32)
-    distance = tf.abs(position[:, None] - position)
-    spread = tf.maximum(sigma, 1e-3)[..., None, None]
-    weights = tf.where(distance <= width // 2, tf.exp(-0.5 * tf.square(distance / spread)), 0.0)
-    return weights / tf.reduce_sum(weights, axis=-1, keepdims=True)
-
-
-def blur(planes: Planes, sigma: tf.Tensor, width: int) -> Planes:
-    """Gaussian blur of (.., S, S) planes with `sigma` (..) in pixels, 0 for none; `width` taps, odd."""
-    weights = gaussian(sigma, planes[0].shape[-1], width)
-    red, green, blue = (tf.matmul(weights, tf.matmul(x, weights, transpose_b=True)) for x in planes)
-    return red, green, blue
-
-
-def solarize(planes: Planes, threshold: tf.Tensor) -> Planes:
-    """Inverts the values from `threshold` (..) up."""
-    threshold = threshold[..., None, None]
-    red, green, blue = (tf.where(x >= threshold, 1.0 - x, x) for x in planes)
-    return red, green, blue
+# ---------------------------------------------------------------------------------------------------- applying
 
 
 def apply(images: tf.Tensor, draws: Draws, augmentations: Sequence[Augmentation], size: int) -> tf.Tensor:
-    """V augmented crops of each image: pure, and the same for any number of images at once.
-
-    Ops that no crop asks for are left out of the computation.
+    """V augmented crops of each image of a batch; ops that no crop asks for are left out.
 
     Args:
         images: (B, H, W, 3), uint8 or float in [0, 1].
-        draws: Of `draw`.
+        draws: Of `draw`, for this whole batch.
         augmentations: The V that `draws` were made with.
         size: S.
 
     Returns:
         (B, V, S, S, 3) float32 in [0, 1].
     """
-    planes = crop(images, draws, size)
-    if any(a.jitter and (a.brightness or a.contrast or a.saturation or a.hue) for a in augmentations):
-        planes = jitter(planes, draws)
-    if any(a.grayscale for a in augmentations):
-        planes = drop_colour(planes, draws["grayscale"])
-    if any(a.blur for a in augmentations):
-        planes = blur(planes, draws["sigma"], 2 * round(size * augmentations[0].kernel / 2) + 1)
-    if any(a.solarize for a in augmentations):
-        planes = solarize(planes, draws["threshold"])
+    return colour(_cut(images, {name: draws[name] for name in _CROP}, size), draws, augmentations)
+
+
+def apply_one(image: tf.Tensor, draws: Draws, augmentations: Sequence[Augmentation], size: int) -> tf.Tensor:
+    """`apply` to one image (H, W, 3) with its own row of the draws; returns (V, S, S, 3)."""
+    return colour_one(cut_one(image, draws, size), draws, augmentations)
+
+
+@pixels.compiled
+def _cut(images: tf.Tensor, draws: Draws, size: int) -> Planes:
+    """The crops of a batch of images of one size: three (B, V, S, S) planes."""
+    start, length = boxes(draws, *images.shape[1:3])
+    return pixels.crop(images, start, length, draws["flip"], size)
+
+
+def cut_one(image: tf.Tensor, draws: Draws, size: int) -> Planes:
+    """The crops of one image (H, W, 3) with its own row of the draws: three (V, S, S) planes."""
+    shape = tf.shape(image)
+    start, length = boxes(draws, shape[0], shape[1])
+    return pixels.crop_one(image, start, length, draws["flip"], size)
+
+
+def colour(planes: Planes, draws: Draws, augmentations: Sequence[Augmentation]) -> tf.Tensor:
+    """All that follows the crop, on a whole batch.
+
+    `place` seats the N crops on 4·ceil(N/4) chairs, and the chair's quarter is the slot of hue. Two copies, to the
+    chairs and back, save three of four hue computations.
+
+    Args:
+        planes: Each (B, V, S, S).
+        draws: Of `draw`, for this whole batch.
+        augmentations: The V that `draws` were made with.
+
+    Returns:
+        (B, V, S, S, 3) float32 in [0, 1].
+    """
+    shape = planes[0].shape
+    samples = shape[0] * shape[1]
+    room = -(-samples // SLOTS)
+    place = tf.reshape(draws["place"], (samples,))
+    seated = tf.scatter_nd(place[:, None], tf.range(samples), (SLOTS * room,))
+
+    def seat(value: tf.Tensor) -> tf.Tensor:
+        return tf.gather(tf.reshape(value, (samples, *value.shape[2:])), seated)
+
+    red, green, blue = (seat(plane) for plane in planes)
+    drawn = {name: seat(draws[name]) for name in _COLOUR}
+    done = []
+    for slot in range(SLOTS):
+        rows = slice(slot * room, (slot + 1) * room)
+        part = {name: value[rows] for name, value in drawn.items()}
+        done.append(_in_order((red[rows], green[rows], blue[rows]), part, slot, augmentations))
+    red, green, blue = (tf.concat(plane, axis=0) for plane in zip(*done, strict=True))
+    finished = _finish((red, green, blue), _effects(drawn, augmentations), augmentations[0].kernel)
+    return tf.reshape(tf.gather(finished, place), (*shape, 3))
+
+
+def colour_one(planes: Planes, draws: Draws, augmentations: Sequence[Augmentation]) -> tf.Tensor:
+    """`colour` for the crops of one image, which needs no seats: planes (V, S, S) to (V, S, S, 3)."""
+    return tf.concat([_colour_crop(planes, draws, view, a) for view, a in enumerate(augmentations)], axis=0)
+
+
+def _colour_crop(planes: Planes, draws: Draws, view: int, augmentation: Augmentation) -> tf.Tensor:
+    """One crop of one image, (1, S, S, 3): only the order that was drawn, and blur only where it was drawn."""
+    red, green, blue = (plane[view : view + 1] for plane in planes)
+    own = {name: draws[name][view : view + 1] for name in _COLOUR}
+    orders = [functools.partial(_in_order, (red, green, blue), own, slot, [augmentation]) for slot in range(SLOTS)]
+    planes = tf.switch_case(draws["slot"][view], orders)
+    effects = _effects(own, [augmentation])
+    finish = functools.partial(_finish, planes, effects, augmentation.kernel)
+    if "sigma" not in effects:
+        return finish()
+    sharp = {name: value for name, value in effects.items() if name != "sigma"}
+    return tf.cond(own["sigma"][0] > 0, finish, functools.partial(_finish, planes, sharp, augmentation.kernel))
+
+
+def _in_order(planes: Planes, draws: Draws, slot: int, augmentations: Sequence[Augmentation]) -> Planes:
+    """The colour jitter: three blends as drawn, with hue after `slot` of them; planes (N, S, S)."""
+    blends = any(a.jitter and (a.brightness or a.contrast or a.saturation) for a in augmentations)
+    hue = any(a.jitter and a.hue for a in augmentations)
+    for i in range(SLOTS):
+        if i == slot and hue:
+            planes = pixels.shift_hue(planes, draws["hue"])
+        if i < len(_BLENDS) and blends:
+            planes = pixels.blend(planes, draws["factor"][:, i], draws["to_mean"][:, i], draws["to_gray"][:, i])
+    return planes
+
+
+def _effects(draws: Draws, augmentation: Sequence[Augmentation]) -> Draws:
+    """The draws of what follows the jitter, without those that no crop asks for."""
+    wanted = {"grayscale": "grayscale", "sigma": "blur", "threshold": "solarize"}
+    return {key: draws[key] for key, name in wanted.items() if any(getattr(a, name) for a in augmentation)}
+
+
+@pixels.compiled
+def _finish(planes: Planes, effects: Draws, kernel: float) -> tf.Tensor:
+    """Those of grayscale, blur and solarize that `effects` holds; planes (N, S, S) to (N, S, S, 3)."""
+    if "grayscale" in effects:
+        planes = pixels.drop_colour(planes, effects["grayscale"])
+    if "sigma" in effects:
+        planes = pixels.blur(planes, effects["sigma"], 2 * round(planes[0].shape[-1] * kernel / 2) + 1)
+    if "threshold" in effects:
+        planes = pixels.solarize(planes, effects["threshold"])
     return tf.stack(planes, axis=-1)

@@ -1,8 +1,8 @@
 """The multi-crop recipe and its batches.
 
-`Views` says what is done to an image; `Views.draw` makes a batch's random numbers from (seed, step) and `Views.apply` is a
-pure function of images and those numbers. `ViewBatches` runs the two over a source inside `tf.data`; every batch follows
-from its step alone, so that a run can go on from any step as if it had never stopped.
+`Views` says what is done to an image; `Views.draw` makes a batch's random numbers from (seed, step) and `Views.apply`
+is a pure function of images and those numbers. `ViewBatches` runs the two over a source inside `tf.data`; every batch
+follows from its step alone, so that a run can go on from any step as if it had never stopped.
 """
 
 import dataclasses
@@ -14,9 +14,11 @@ import tensorflow as tf
 
 from ssl_keras.data import augment
 from ssl_keras.data.augment import Augmentation, Draws
+from ssl_keras.data.pixels import Planes
 from ssl_keras.data.sources import Source, open_source
 
-WORKERS: Final = 2  # batches prepared at once
+WORKERS: Final = max(2, (os.cpu_count() or 2) // 2)  # batches prepared at once
+BATCHED_UP_TO: Final = 96  # side of the large crops up to which whole batches are faster than single images
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,7 +71,8 @@ class Views:
                 f"no views preset for size {size}; the nearest is Views.preset({nearest}), "
                 f"or override it: Views.preset({nearest}, size={size})."
             )
-        return cls(**{**_PRESETS[size], **overrides})
+        fields: dict[str, Any] = _PRESETS[size] | overrides
+        return cls(**fields)
 
     def get_config(self) -> dict[str, Any]:
         """Plain numbers, lists and dictionaries: what JSON can hold."""
@@ -110,6 +113,18 @@ class Views:
             `large` (B, L, S, S, 3) and, where there are small crops, `small` (B, Σ, s, s, 3); float32 in [0, 1].
         """
         return {kind: augment.apply(images, draws[kind], crops, size) for kind, (size, crops) in self.kinds.items()}
+
+    def apply_one(self, image: tf.Tensor, draws: dict[str, Draws]) -> dict[str, tf.Tensor]:
+        """`apply` to one image (H, W, 3) of any size with its own row of the draws; no batch axis."""
+        return {kind: augment.apply_one(image, draws[kind], crops, size) for kind, (size, crops) in self.kinds.items()}
+
+    def cut_one(self, image: tf.Tensor, draws: dict[str, Draws]) -> dict[str, Planes]:
+        """The first half of `apply_one`, crops and flips; `colour` is the second half, for a whole batch."""
+        return {kind: augment.cut_one(image, draws[kind], size) for kind, (size, _) in self.kinds.items()}
+
+    def colour(self, planes: dict[str, Planes], draws: dict[str, Draws]) -> dict[str, tf.Tensor]:
+        """The views of a batch, given its crops, three (B, V, S, S) planes of each kind."""
+        return {kind: augment.colour(planes[kind], draws[kind], crops) for kind, (_, crops) in self.kinds.items()}
 
 
 def _large(blur: bool) -> tuple[Augmentation, Augmentation]:
@@ -165,20 +180,40 @@ class ViewBatches:
             Dictionaries of `large` (B, L, S, S, 3) float32 in [0, 1], `small` (B, Σ, s, s, 3) where there are small
             crops, `index` (B,) int64, the rows of the source, and `label` (B,) int32 where a label set was named.
         """
-        images = self.source.array()
-        if images is None:
-            raise NotImplementedError
+        steps = tf.data.Dataset.counter(start_step, 1, dtype=tf.int64)
+        images = self.source.array() if self.views.size <= BATCHED_UP_TO else None
+        batches = self._one_by_one(steps) if images is None else self._whole(steps, images)
+        return batches.prefetch(2)
+
+    def _whole(self, steps: tf.data.Dataset, images: np.ndarray) -> tf.data.Dataset:
+        """Whole batches at once, out of an array."""
         with tf.device("/CPU:0"):
             pixels = tf.constant(images)
-        apply = tf.function(self.views.apply, jit_compile=True)
 
         def batch(step: tf.Tensor) -> dict[str, tf.Tensor]:
             rows = self._rows(step)
-            views = apply(tf.gather(pixels, rows), self.views.draw(self.batch_size, self.seed, step))
+            views = self.views.apply(tf.gather(pixels, rows), self.views.draw(self.batch_size, self.seed, step))
             return self._with_labels(views | {"index": rows})
 
-        steps = tf.data.Dataset.counter(start_step, 1, dtype=tf.int64)
-        return steps.map(batch, num_parallel_calls=WORKERS, deterministic=True).prefetch(2)
+        return steps.map(batch, num_parallel_calls=WORKERS, deterministic=True)
+
+    def _one_by_one(self, steps: tf.data.Dataset) -> tf.data.Dataset:
+        """Image by image: read, crop and, where crops are large, colour; small crops are coloured by the batch."""
+        by_batch = self.views.size <= BATCHED_UP_TO
+
+        def draw(step: tf.Tensor) -> tuple[tf.Tensor, dict[str, Draws]]:
+            return self._rows(step), self.views.draw(self.batch_size, self.seed, step)
+
+        def one(row: tf.Tensor, draws: dict[str, Draws]) -> tuple[tf.Tensor, ...]:
+            image = self.source.read(row)
+            return row, draws, self.views.cut_one(image, draws) if by_batch else self.views.apply_one(image, draws)
+
+        def batch(rows: tf.Tensor, draws: dict[str, Draws], crops: dict[str, Any]) -> dict[str, tf.Tensor]:
+            views = self.views.colour(crops, draws) if by_batch else crops
+            return self._with_labels(views | {"index": rows})
+
+        images = steps.map(draw).unbatch().map(one, num_parallel_calls=2 * WORKERS, deterministic=True)
+        return images.batch(self.batch_size, drop_remainder=True).map(batch, WORKERS, deterministic=True)
 
     def _rows(self, step: tf.Tensor) -> tf.Tensor:
         """The rows of one batch, int64 (B,): a slice of the epoch's permutation, found without making it."""
