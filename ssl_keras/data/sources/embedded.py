@@ -1,7 +1,7 @@
 """The sets that need no download: rendered shapes, and scikit-learn's handwritten digits."""
 
 import re
-from functools import cached_property
+from functools import lru_cache
 
 import numpy as np
 
@@ -10,6 +10,12 @@ from ssl_keras.data.sources.base import ArraySource, Source, content_hash, shuff
 
 _SHAPES = re.compile(r"shapes(@(?P<side>\d+))?(:(?P<split>\w+))?")
 _CHECKSUM_IMAGES = 256
+
+
+@lru_cache(maxsize=2)
+def _rendered(split: str, side: int) -> tuple[np.ndarray, np.ndarray]:
+    """Images and masks, kept for the next source of the same split."""
+    return shapes.render(shapes.factors(split, np.arange(shapes.SPLITS[split])), side)
 
 
 class ShapesSource(ArraySource):
@@ -32,17 +38,14 @@ class ShapesSource(ArraySource):
         self.size = shapes.SPLITS[split]
         self.label_sets = dict(shapes.LABEL_SETS)
         self.image_shape = (side, side, 3)
+        self._split = split
         self._side = side
 
-    @cached_property
-    def _rendered(self) -> tuple[np.ndarray, np.ndarray]:
-        return shapes.render(self._factors, self._side)
-
     def array(self) -> np.ndarray:  # noqa: D102
-        return self._rendered[0]
+        return _rendered(self._split, self._side)[0]
 
     def masks(self) -> np.ndarray:  # noqa: D102
-        return self._rendered[1]
+        return _rendered(self._split, self._side)[1]
 
     def split(self, name: str) -> Source:  # noqa: D102
         return ShapesSource(name, self._side)

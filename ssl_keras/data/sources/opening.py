@@ -7,6 +7,7 @@ import numpy as np
 
 from ssl_keras.data.sources.base import Source, from_array
 from ssl_keras.data.sources.embedded import open_digits, open_shapes
+from ssl_keras.data.sources.folder import open_folder
 from ssl_keras.data.sources.tfds import open_tfds
 
 EMBEDDED: Mapping[str, Callable[[str], Source]] = {"shapes": open_shapes, "digits": open_digits}
@@ -22,7 +23,8 @@ def open_source(
     """The images that `spec` names.
 
     Args:
-        spec: ``tfds:NAME[:SPLIT]``; ``shapes[@SIDE][:SPLIT]``; ``digits[:SPLIT]``;
+        spec: ``tfds:NAME[:SPLIT]``; ``shapes[@SIDE][:SPLIT]``; ``digits[:SPLIT]``; a folder of images (a folder
+            called like one of these is named by a path: ``./digits``);
             an array, uint8 or float in [0, 1], (n, height, width[, channels]);
             or a source, which is returned as it is.
         labels: integers (n,), for an array only.
@@ -30,6 +32,7 @@ def open_source(
 
     Raises:
         ValueError: the specification names nothing that can be read; the message says what to do.
+        FileNotFoundError: it can only be meant as a folder, and there is none.
     """
     if isinstance(spec, np.ndarray):
         return from_array(spec, labels)
@@ -43,4 +46,9 @@ def open_source(
     word = text.partition(":")[0].partition("@")[0]
     if word in EMBEDDED and not isinstance(spec, os.PathLike):
         return EMBEDDED[word](text)
-    raise ValueError(f"'{text}' is none of: tfds:NAME, shapes, digits.")
+    try:
+        return open_folder(text)
+    except FileNotFoundError as error:
+        raise FileNotFoundError(
+            f"'{text}' is neither an existing folder nor one of: tfds:NAME, {', '.join(EMBEDDED)}."
+        ) from error

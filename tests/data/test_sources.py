@@ -1,0 +1,458 @@
+"""Every kind of source keeps one contract; then what is particular to each."""
+
+import io
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from ssl_keras.data.sources import Source, open_source, take
+from ssl_keras.data.sources import folder as folder_module
+from ssl_keras.data.sources import tfds as tfds_module
+
+
+def picture(seed: int, height: int = 20, width: int = 24, channels: int = 3) -> np.ndarray:
+    """A smooth picture, which JPEG keeps nearly as it is."""
+    grid = np.random.default_rng(seed).integers(0, 256, (3, 3, channels)).astype(np.uint8)
+    image = Image.fromarray(grid if channels > 1 else grid[..., 0])
+    return np.asarray(image.resize((width, height), Image.Resampling.BICUBIC))
+
+
+def write(path: Path, pixels: np.ndarray, **options: object) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path, **options)
+
+
+def class_folder(root: Path) -> Path:
+    for index in range(10):
+        write(root / ("cats", "dogs")[index % 2] / f"{index}.png", picture(index))
+    return root
+
+
+def mixed_folder(root: Path) -> Path:
+    """Every format and mode, different sizes, no classes."""
+    for index, suffix in enumerate(("jpg", "JPEG", "png", "bmp", "gif", "webp")):
+        write(root / "deep" / "er" / f"{index}.{suffix}", picture(index, 10 + index, 20))
+    write(root / "grey.jpg", picture(7, channels=1))
+    write(root / "rgba.png", picture(8, channels=4))
+    write(root / "rgba.webp", picture(9, channels=4), lossless=True)
+    return root
+
+
+def prepared_tfds(root: Path, sized: bool = True, n: int = 6) -> Path:
+    """A set as TFDS writes it: grey images of one size or colour images of several, and labels."""
+    import tensorflow_datasets as tfds
+
+    features = tfds.features.FeaturesDict(
+        {
+            "photo": tfds.features.Image(shape=(12, 10, 1) if sized else (None, None, 3)),
+            "mask": tfds.features.LabeledImage(labels=2, shape=(None, None, 1)),
+            "kind": tfds.features.ClassLabel(names=["a", "b"]),
+        }
+    )
+
+    def rows(first: int) -> Iterator[dict[str, object]]:
+        for index in range(first, first + n):
+            photo = picture(index, channels=1)[:12, :10, None] if sized else picture(index, 10 + index % 7)
+            yield {"photo": photo, "mask": np.zeros((4, 4, 1), np.uint8), "kind": index % 2}
+
+    tfds.dataset_builders.store_as_tfds_dataset(
+        name="tiny",
+        version="1.0.0",
+        features=features,
+        split_datasets={
+            split: tf.data.Dataset.from_generator(rows, args=[first], output_signature=features.get_tensor_spec())
+            for split, first in (("train", 0), ("test", 100))
+        },
+        data_dir=root,
+        disable_shuffling=True,
+    )
+    return root
+
+
+KINDS: dict[str, Callable[[Path], Source]] = {
+    "array": lambda root: open_source(np.stack([picture(i) for i in range(10)]), labels=np.arange(10) % 3),
+    "grey float array": lambda root: open_source(np.random.default_rng(0).random((10, 8, 8))),
+    "shapes": lambda root: open_source("shapes:test"),
+    "digits": lambda root: open_source("digits"),
+    "classes": lambda root: open_source(class_folder(root)),
+    "mixed folder": lambda root: open_source(str(mixed_folder(root))),
+    "tfds array": lambda root: open_source("tfds:tiny", data_dir=prepared_tfds(root)),
+    "tfds encoded": lambda root: open_source("tfds:tiny", data_dir=prepared_tfds(root, sized=False)),
+    "taken": lambda root: take(open_source("digits:test"), 20, seed=3),
+    "split": lambda root: open_source(class_folder(root)).split("train"),
+}
+
+
+@pytest.fixture(params=KINDS)
+def source(request: pytest.FixtureRequest, tmp_path: Path) -> Source:
+    return KINDS[request.param](tmp_path)
+
+
+def read_all(source: Source, limit: int = 12) -> list[np.ndarray]:
+    indices = tf.data.Dataset.range(min(source.size, limit))
+    return list(indices.map(source.read, num_parallel_calls=2).as_numpy_iterator())
+
+
+def test_contract(source: Source) -> None:
+    assert source.size == len(source) > 0
+    assert isinstance(source.name, str) and source.name in repr(source)
+    names = source.names()
+    assert len(names) == len(set(names)) == source.size
+    images = read_all(source)
+    assert all(image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] == 3 for image in images)
+    array = source.array()
+    if array is None:
+        assert source.image_shape is None
+    else:
+        assert array.shape == (source.size, *source.image_shape) and array.dtype == np.uint8
+        np.testing.assert_array_equal(array[: len(images)], images)
+    assert source.read(tf.constant(0, tf.int64)).shape == images[0].shape
+    masks = source.masks()
+    assert masks is None or masks.shape == (source.size, *source.image_shape[:2])
+    for label_set, classes in source.label_sets.items():
+        labels = source.labels(label_set)
+        assert labels.dtype == np.int64 and labels.shape == (source.size,)
+        assert labels.min() >= 0 and labels.max() < len(classes) and len(set(labels)) > 1
+    with pytest.raises(ValueError, match="has no label set 'none-such'"):
+        source.labels("none-such")
+    with pytest.raises(ValueError, match=r"has no split 'none-such'; it has: .*train"):
+        source.split("none-such")
+
+
+def test_splits_differ_and_share_their_classes(source: Source) -> None:
+    train, test = source.split("train"), source.split("test")
+    assert train.checksum() != test.checksum()
+    assert train.label_sets == test.label_sets == source.label_sets
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_opened_twice_is_the_same(kind: str, tmp_path: Path) -> None:
+    first, second = KINDS[kind](tmp_path / "a"), KINDS[kind](tmp_path / "b")
+    assert first.checksum() == second.checksum()
+    assert first.names() == second.names()
+    for one, other in zip(read_all(first, 4), read_all(second, 4), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_a_source_opens_as_itself() -> None:
+    source = open_source("digits")
+    assert open_source(source) is source
+
+
+# Subsets
+
+
+def test_take_is_seeded_nested_and_consistent() -> None:
+    source = open_source("digits")
+    few, more, other = take(source, 50, seed=1), take(source, 100, seed=1), take(source, 50, seed=2)
+    assert set(few.names()) < set(more.names())
+    assert few.names() != other.names()
+    rows = [source.names().index(name) for name in few.names()]
+    assert rows == sorted(rows)
+    np.testing.assert_array_equal(few.array(), source.array()[rows])
+    np.testing.assert_array_equal(few.labels(), source.labels()[rows])
+    assert len({few.checksum(), more.checksum(), other.checksum(), source.checksum()}) == 4
+    assert take(source, source.size, seed=1) is source
+    np.testing.assert_array_equal(take(open_source("shapes:test"), 3).masks().shape, (3, 32, 32))
+
+
+@pytest.mark.parametrize("n", [0, 1438])
+def test_take_refuses_what_is_not_there(n: int) -> None:
+    with pytest.raises(ValueError, match=f"cannot take {n} images of digits:train: it has 1437"):
+        take(open_source("digits"), n)
+
+
+def test_eighty_twenty() -> None:
+    source = open_source(np.arange(100, dtype=np.uint8).reshape(100, 1, 1), labels=np.arange(100))
+    train, test = source.split("train"), source.split("test")
+    assert (train.size, test.size) == (80, 20)
+    assert sorted([*train.labels(), *test.labels()]) == list(range(100))
+    assert source.split("all") is source and train.split("test").names() == test.names()
+    assert list(test.labels()) != list(range(80, 100))
+
+
+def test_one_image_is_a_source_but_has_no_splits() -> None:
+    source = open_source(np.zeros((1, 4, 4, 3), np.uint8))
+    assert source.size == 1
+    with pytest.raises(ValueError, match="one image, which cannot be split"):
+        source.split("train")
+
+
+# Arrays and specifications
+
+
+@pytest.mark.parametrize(
+    ("images", "message"),
+    [
+        (np.zeros((0, 4, 4, 3), np.uint8), r"has the shape \(0, 4, 4, 3\)"),
+        (np.zeros((4, 4), np.uint8), r"has the shape \(4, 4\)"),
+        (np.zeros((2, 4, 4, 5), np.uint8), r"has the shape \(2, 4, 4, 5\)"),
+        (np.full((2, 4, 4), 255.0), r"floats in \[255, 255\]"),
+        (np.full((2, 4, 4), np.nan), "floats in"),
+        (np.zeros((2, 4, 4), np.int32), "has the type int32"),
+    ],
+)
+def test_arrays_that_are_no_images(images: np.ndarray, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        open_source(images)
+
+
+@pytest.mark.parametrize("labels", [np.zeros(3, int), np.zeros(2), np.array([0, -1])])
+def test_labels_that_do_not_fit(labels: np.ndarray) -> None:
+    with pytest.raises(ValueError, match="must be 2 integers from 0"):
+        open_source(np.zeros((2, 4, 4, 3), np.uint8), labels=labels)
+
+
+def test_labels_are_for_arrays() -> None:
+    with pytest.raises(ValueError, match="for arrays only"):
+        open_source("digits", labels=np.zeros(3, int))
+
+
+def test_float_arrays_are_rounded_and_alpha_is_laid_over_white() -> None:
+    np.testing.assert_array_equal(open_source(np.full((1, 1, 1), 0.5)).array(), np.full((1, 1, 1, 3), 128))
+    pixels = np.array([[[[10, 20, 30, 0], [10, 20, 30, 255], [100, 0, 255, 51]]]], np.uint8)
+    expected = [[[[255, 255, 255], [10, 20, 30], [224, 204, 255]]]]
+    np.testing.assert_array_equal(open_source(pixels).array(), expected)
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        ("nowhere", "'nowhere' is neither an existing folder nor one of: tfds:NAME, shapes, digits"),
+        ("digits:val", "digits has no split 'val'"),
+        ("shapes:val", "shapes has no split 'val'"),
+        ("shapes@16", r"the side must be in \[32, 64\]"),
+        ("shapes@big", "not of the form"),
+        ("tfds:", "not of the form"),
+    ],
+)
+def test_specifications_that_name_nothing(spec: str, message: str) -> None:
+    with pytest.raises((ValueError, FileNotFoundError), match=message):
+        open_source(spec)
+
+
+def test_digits_are_scaled_and_split() -> None:
+    train, test = open_source("digits"), open_source("digits:test")
+    assert (train.size, test.size, train.array().max()) == (1437, 360, 255)
+    assert train.split("test").checksum() == test.checksum()
+    assert np.bincount(test.labels()).min() > 20
+
+
+# TFDS
+
+
+def test_tfds_finds_image_and_label_by_type(tmp_path: Path) -> None:
+    prepared_tfds(tmp_path)
+    source = open_source("tfds:tiny:test", data_dir=tmp_path)
+    assert source.label_sets == {"label": ("a", "b")}
+    np.testing.assert_array_equal(source.labels(), np.arange(6) % 2)
+    for index, image in enumerate(source.array()):
+        np.testing.assert_array_equal(image, np.repeat(picture(100 + index, channels=1)[:12, :10, None], 3, -1))
+    assert source.names()[1] == "test[1]"
+    part = open_source("tfds:tiny:1.0.0:train[:50%]", data_dir=tmp_path)
+    assert part.size == 3 and part.names()[0] == "train[:50%][0]"
+
+
+def test_tfds_data_dir_from_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TFDS_DATA_DIR", str(prepared_tfds(tmp_path)))
+    assert open_source("tfds:tiny").size == 6
+
+
+def test_tfds_that_is_not_there_says_how_to_get_it(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=f"tfds:mnist is not prepared in {tmp_path}; get it with 'tfds build mnist"):
+        open_source("tfds:mnist", data_dir=tmp_path)
+
+
+def test_tfds_refuses_what_does_not_fit_into_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    prepared_tfds(tmp_path)
+    monkeypatch.setattr(tfds_module, "ENCODED_LIMIT", 100)
+    with pytest.raises(ValueError, match="take a slice such as 'train"):
+        open_source("tfds:tiny", data_dir=tmp_path)
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+def test_decode_makes_rgb(channels: int) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (5, 6, channels), np.uint8)
+    expected = np.empty((5, 6, 3))
+    for row in range(5):
+        for column in range(6):
+            value = pixels[row, column].astype(float)
+            colour, alpha = (value[:-1], value[-1] / 255) if channels % 2 == 0 else (value, 1.0)
+            expected[row, column] = np.floor(alpha * colour + (1 - alpha) * 255 + 0.5)
+    for encoded in (tf.io.encode_png(pixels),):
+        assert np.abs(tfds_module.decode(encoded).numpy() - expected).max() <= 0
+    np.testing.assert_array_equal(folder_module.as_rgb(pixels), expected)
+
+
+def test_real_tfds(tfds_data_dir: Path) -> None:
+    source = open_source("tfds:cifar10:test", data_dir=tfds_data_dir)
+    assert source.array().shape == (10000, 32, 32, 3)
+    assert np.bincount(source.labels()).tolist() == [1000] * 10
+    varying = open_source("tfds:camvid:validation", data_dir=tfds_data_dir)
+    assert varying.size == 101 and varying.label_sets == {}
+
+
+# Folders
+
+
+def test_class_folders(tmp_path: Path) -> None:
+    source = open_source(class_folder(tmp_path))
+    assert source.label_sets == {"label": ("cats", "dogs")} and source.skipped == ()
+    assert source.names()[:2] == ["cats/0.png", "cats/2.png"]
+    np.testing.assert_array_equal(source.labels(), [0] * 5 + [1] * 5)
+    for name, image in zip(source.names(), source.array(), strict=True):
+        np.testing.assert_array_equal(image, picture(int(Path(name).stem)))
+
+
+def test_classes_may_be_nested_and_wrapped(tmp_path: Path) -> None:
+    write(tmp_path / "data" / "cats" / "2020" / "a.png", picture(0))
+    write(tmp_path / "data" / "dogs" / "b.png", picture(1))
+    assert open_source(tmp_path).label_sets == {"label": ("cats", "dogs")}
+    write(tmp_path / "data" / "loose.png", picture(2))
+    assert open_source(tmp_path).label_sets == {}
+
+
+def test_one_class_is_no_label_set(tmp_path: Path) -> None:
+    write(tmp_path / "cats" / "a.png", picture(0))
+    write(tmp_path / "cats" / "b.png", picture(1))
+    assert open_source(tmp_path).label_sets == {}
+
+
+@pytest.mark.parametrize("held_out", ["test", "val"])
+def test_split_folders(tmp_path: Path, held_out: str) -> None:
+    class_folder(tmp_path / "train")
+    write(tmp_path / held_out / "dogs" / "x.png", picture(90))
+    write(tmp_path / held_out / "emus" / "y.png", picture(91))
+    source = open_source(tmp_path)
+    assert source.size == 10 and source.label_sets == {"label": ("cats", "dogs", "emus")}
+    test = source.split("test")
+    assert test.names() == [f"{held_out}/dogs/x.png", f"{held_out}/emus/y.png"]
+    np.testing.assert_array_equal(test.labels(), [1, 2])
+    assert test.split("all").size == 12 and test.split("train").checksum() == source.checksum()
+
+
+def test_every_mode_becomes_rgb(tmp_path: Path) -> None:
+    grey, colour, alpha = picture(0, channels=1), picture(1), picture(2, channels=4)
+    cases: dict[str, tuple[Image.Image, np.ndarray]] = {}
+    over_white = Image.new("RGBA", (24, 20), "white")
+    over_white.alpha_composite(Image.fromarray(alpha))
+    grey3 = np.repeat(grey[..., None], 3, -1)
+    cases["grey.png"] = Image.fromarray(grey), grey3
+    cases["deep.png"] = Image.fromarray(grey.astype(np.uint16) * 257), grey3
+    cases["rgba.png"] = Image.fromarray(alpha), np.asarray(over_white.convert("RGB"))
+    cases["bits.png"] = Image.fromarray(grey).convert("1"), None
+    cases["palette.png"] = Image.fromarray(colour).quantize(16), None
+    cases["palette.gif"] = cases["palette.png"]
+    cases["cmyk.jpg"] = Image.fromarray(colour).convert("CMYK"), colour
+    for name, (image, _) in cases.items():
+        image.save(tmp_path / name)
+    source = open_source(tmp_path)
+    assert source.size == len(cases)
+    for name, image in zip(source.names(), source.array(), strict=True):
+        original, expected = cases[name]
+        expected = np.asarray(original.convert("RGB")) if expected is None else expected
+        assert np.abs(image.astype(int) - expected).max() <= (12 if name == "cmyk.jpg" else 1), name
+
+
+def test_transparent_palette_shows_white(tmp_path: Path) -> None:
+    image = Image.new("P", (4, 4), 1)
+    image.putpalette([255, 0, 0, 0, 0, 255])
+    image.save(tmp_path / "a.png", transparency=1)
+    np.testing.assert_array_equal(open_source(tmp_path).array(), np.full((1, 4, 4, 3), 255))
+
+
+def test_animations_give_their_first_frame(tmp_path: Path) -> None:
+    frames = [Image.new("RGB", (4, 4), colour) for colour in ("red", "blue")]
+    frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:])
+    np.testing.assert_array_equal(open_source(tmp_path).array()[0, 0, 0], [255, 0, 0])
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_photos_are_turned_upright(tmp_path: Path, orientation: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    write(tmp_path / "a.jpg", picture(0, 16, 32), exif=exif, quality=100, subsampling=0)
+    source = open_source(tmp_path)
+    assert source.image_shape == ((16, 32, 3) if orientation < 5 else (32, 16, 3))
+    turned = {1: 0, 3: 2, 6: 3, 8: 1}
+    if orientation in turned:
+        expected = np.rot90(picture(0, 16, 32), turned[orientation]).astype(int)
+        assert np.abs(source.array()[0] - expected).max() < 12
+    assert source.damaged == []
+
+
+def test_large_photos_are_decoded_at_a_reduced_scale(tmp_path: Path) -> None:
+    write(tmp_path / "a.jpg", picture(0, 1100, 2300))
+    source = open_source(tmp_path)
+    assert source.image_shape == (550, 1150, 3)
+    assert np.abs(source.array()[0].astype(int) - picture(0, 1100, 2300)[::2, ::2]).max() < 12
+
+
+def truncated(format_: str, keep: float = 0.6) -> bytes:
+    stream = io.BytesIO()
+    pixels = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    Image.fromarray(pixels).save(stream, format_)
+    return stream.getvalue()[: int(len(stream.getvalue()) * keep)]
+
+
+BROKEN: dict[str, bytes] = {
+    "empty.jpg": b"",
+    "text.png": b"this is no image",
+    "header.jpg": truncated("JPEG", 0.01),
+    **{f"cut.{suffix}": truncated(name) for suffix, name in [("jpg", "JPEG"), ("png", "PNG"), ("webp", "WEBP")]},
+    **{f"cut.{suffix}": truncated(name) for suffix, name in [("gif", "GIF"), ("bmp", "BMP")]},
+    "photo.tiff": b"II*\0",
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_broken_file_is_skipped_and_listed(tmp_path: Path, name: str) -> None:
+    class_folder(tmp_path)
+    (tmp_path / "cats" / name).write_bytes(BROKEN[name])
+    (tmp_path / "cats" / "notes.txt").write_text("not meant to be an image")
+    (tmp_path / ".thumbnails").mkdir()
+    (tmp_path / ".thumbnails" / "._x.png").write_bytes(b"")
+    source = open_source(tmp_path)
+    assert source.size == 10 and len(read_all(source)) == 10
+    assert [file for file, _ in source.skipped] == [f"cats/{name}"]
+    assert source.skipped[0][1] and str(tmp_path) not in source.skipped[0][1]
+    assert source.split("train").skipped == source.skipped
+
+
+def test_a_photo_with_a_film_behind_it_is_read(tmp_path: Path) -> None:
+    write(tmp_path / "a.jpg", picture(0))
+    with (tmp_path / "a.jpg").open("ab") as stream:
+        stream.write(bytes(10_000))
+    assert open_source(tmp_path).size == 1
+
+
+def test_a_file_lost_after_the_scan_turns_grey(tmp_path: Path) -> None:
+    source = open_source(class_folder(tmp_path))
+    (tmp_path / "cats" / "0.png").unlink()
+    (tmp_path / "cats" / "2.png").write_bytes(b"no image any more")
+    images = read_all(source)
+    assert (images[0] == 128).all() and (images[1] == 128).all() and images[0].shape == (20, 24, 3)
+    assert sorted(source.damaged) == ["cats/0.png", "cats/2.png"]
+    np.testing.assert_array_equal(images[2], picture(4))
+
+
+def test_folders_without_images(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"holds no readable image \(0 skipped\); JPEG"):
+        open_source(tmp_path)
+    (tmp_path / "a.jpg").write_bytes(b"")
+    with pytest.raises(ValueError, match=r"\(1 skipped: a.jpg \(the file is empty\)\)"):
+        open_source(tmp_path)
+    with pytest.raises(ValueError, match="is a file; name the folder"):
+        open_source(tmp_path / "a.jpg")
+
+
+def test_folder_checksum_sees_content_and_names(tmp_path: Path) -> None:
+    before = open_source(class_folder(tmp_path)).checksum()
+    write(tmp_path / "cats" / "0.png", picture(77))
+    changed = open_source(tmp_path).checksum()
+    (tmp_path / "cats" / "0.png").rename(tmp_path / "dogs" / "0.png")
+    assert len({before, changed, open_source(tmp_path).checksum()}) == 3
