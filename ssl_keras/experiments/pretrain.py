@@ -9,8 +9,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from ssl_keras.data.evaluation import evaluation_batches
-from ssl_keras.data.sources import Source, take
+from ssl_keras.data.evaluation import resize_crop
+from ssl_keras.experiments import pictures
 from ssl_keras.experiments.config_files import to_dict
 from ssl_keras.experiments.naming import run_name
 from ssl_keras.experiments.progress import CONSOLE, TrainingProgress, show
@@ -22,7 +22,6 @@ from ssl_keras.learning.checkpoints import Checkpoints
 from ssl_keras.learning.distribution import strategy
 from ssl_keras.learning.learner import Learner
 from ssl_keras.reports.page import write_report
-from ssl_keras.reports.pictures import views_picture
 
 MEASURED_STEPS = 8
 """Steps whose time sizes a schedule by ``minutes``."""
@@ -125,12 +124,12 @@ def _timed_schedule(setup: Setup, minutes: float) -> Schedule:
 def _monitors(setup: Setup) -> list[Any]:
     config, source = setup.config, setup.source
     size, every = setup.image_size, config.monitor.embeddings_every
-    few = _some(source, 1000, config.seed)
+    few = pictures.sample(source, 1000, config.seed)
     spread = monitors.Spread(few, size=size, every=every, warn=lambda text: CONSOLE.print(f"[red]{text}[/]"))
     if not source.label_sets:
         return [spread]
     label = next(iter(source.label_sets))
-    return [monitors.KNN(_some(source, 4000, config.seed), label=label, size=size, every=every), spread]
+    return [monitors.KNN(pictures.sample(source, 4000, config.seed), label=label, size=size, every=every), spread]
 
 
 def _recorder(setup: Setup, folder: RunFolder) -> monitors.Recorder:
@@ -145,24 +144,21 @@ def _recorder(setup: Setup, folder: RunFolder) -> monitors.Recorder:
 def _show_views(setup: Setup, folder: RunFolder) -> None:
     """What the network is about to see, as a picture and in TensorBoard, with the configuration."""
     batch = {name: values.numpy() for name, values in next(iter(setup.batches().dataset())).items()}
-    shown = range(min(SHOWN, setup.config.batch_size))
-    rows = [[*batch["large"][row], *(batch["small"][row] if "small" in batch else ())] for row in shown]
-    views_picture(folder / "pictures" / "views.png", rows)
-    monitors.write_images(folder / "tensorboard", "views", batch["large"][: len(shown)].reshape(-1, *setup.input_shape))
+    shown = {name: values[:SHOWN] for name, values in batch.items()}
+    images = [resize_crop(setup.source.read(row)[None], setup.image_size)[0] for row in shown["index"]]
+    originals = pictures.to_bytes(np.asarray(images))
+    sheet = pictures.views_sheet(originals, shown["large"], shown.get("small"))
+    pictures.save_png(folder / "pictures" / "views.png", sheet)
+    monitors.write_images(folder / "tensorboard", "views", shown["large"].reshape(-1, *setup.input_shape))
     texts = {name: (folder / name).read_text() for name in ("config.json", "architecture.txt")}
     monitors.write_texts(folder / "tensorboard", texts)
 
 
 def _write_projector(setup: Setup, folder: RunFolder, encoder: keras.Model) -> None:
     """TensorBoard's map of the embeddings of some images."""
-    source = _some(setup.source, 1000, setup.config.seed)
+    source = pictures.sample(setup.source, 1000, setup.config.seed)
     embeddings = monitors.embed(encoder, source, setup.image_size)
     label = next(iter(source.label_sets), None)
     names = [source.label_sets[label][row] for row in source.labels(label)] if label else source.names()
-    thumbnails = evaluation_batches(source, THUMBNAIL, source.size)
-    images = np.uint8(np.round(255 * next(thumbnails.as_numpy_iterator())["image"]))
-    monitors.write_projector(folder / "tensorboard", embeddings, names, images)
-
-
-def _some(source: Source, count: int, seed: int) -> Source:
-    return take(source, min(count, source.size), seed)
+    thumbnails = pictures.thumbnails(source, THUMBNAIL)
+    monitors.write_projector(folder / "tensorboard", embeddings, names, thumbnails)
