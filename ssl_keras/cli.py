@@ -4,9 +4,11 @@ Parsing needs no TensorFlow, so help and mistakes are quick. What a user can get
 standard error and exit status 2; a fault of ours keeps its traceback.
 """
 
+import contextlib
 import importlib
 import os
 import sys
+import tempfile
 import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -20,6 +22,7 @@ from rich.table import Table
 from ssl_keras.experiments import settings
 from ssl_keras.experiments.checks import ConfigError, nearest
 from ssl_keras.experiments.config_files import load_config, shipped
+from ssl_keras.experiments.naming import encoder_file
 from ssl_keras.experiments.run_folder import check_writable
 
 VERBS: dict[str, type[Any]] = {
@@ -35,6 +38,8 @@ VERBS: dict[str, type[Any]] = {
 
 BAD_INPUT, INTERRUPTED = 2, 130
 HEAVY = ("tensorflow", "keras", "tensorflow_datasets")
+CHATTER = ("absl::InitializeLog", "oneDNN custom operations")
+"""Lines that TensorFlow prints on every start whatever the log level."""
 PACKAGE = str(Path(__file__).parent)
 
 
@@ -96,9 +101,31 @@ def _dispatch(words: list[str]) -> None:
     out = getattr(config, "out", "auto")
     if out != "auto":
         check_writable(out)
-    # TensorFlow's start-up messages would bury ours.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    if hasattr(config, "encoder"):
+        encoder_file(config.encoder)
+    if verb != "report":
+        _start_tensorflow()
     importlib.import_module(f"ssl_keras.experiments.{verb}").run(config)
+
+
+def _start_tensorflow() -> None:
+    """Imports TensorFlow, and lets only such lines of its C++ start-up through as tell the user something."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with tempfile.TemporaryFile() as said:
+        os.dup2(said.fileno(), 2)
+        try:
+            with contextlib.suppress(ModuleNotFoundError):
+                importlib.import_module("tensorflow").config.list_logical_devices()
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+            said.seek(0)
+            lines = said.read().decode(errors="replace").splitlines()
+    for line in lines:
+        if not any(word in line for word in CHATTER):
+            print(line, file=sys.stderr)
 
 
 def parse_arguments(verb: str, words: Sequence[str]) -> Any:

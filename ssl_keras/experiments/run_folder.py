@@ -66,18 +66,6 @@ def write_text(path: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
-def read_metrics(folder: Path) -> list[dict[str, Any]]:
-    """The rows of ``metrics.jsonl`` in order; a last line cut short by a crash is left out."""
-    path = folder / "metrics.jsonl"
-    if not path.is_file():
-        return []
-    rows = []
-    for line in path.read_text().splitlines():
-        with contextlib.suppress(json.JSONDecodeError):
-            rows.append(json.loads(line))
-    return rows
-
-
 class RunFolder:
     """One run's folder, held by one process. A context manager: leaving it gives the folder back.
 
@@ -117,16 +105,6 @@ class RunFolder:
     def close(self) -> None:
         """Gives the folder back."""
         self._lock.close()
-
-    def append(self, row: Mapping[str, Any]) -> None:
-        """Adds one row to ``metrics.jsonl``."""
-        with open(self.path / "metrics.jsonl", "a", encoding="utf-8") as file:
-            file.write(json.dumps(dict(row)) + "\n")
-
-    def rewind(self, step: int) -> None:
-        """Drops the rows after ``step``: an interrupted run continues from its checkpoint, and repeats them."""
-        kept = [json.dumps(row) + "\n" for row in read_metrics(self.path) if row["step"] <= step]
-        write_text(self.path / "metrics.jsonl", "".join(kept))
 
     def _claim(self, architecture: str) -> None:
         path = self.path / "config.json"

@@ -117,16 +117,14 @@ class Monitor:
 
     every_steps: int = 20
     """Steps between two rows of metrics.jsonl."""
-    embeddings_every: float = 1.0
-    """Epochs between looks at the embeddings (kNN, spread, rank); 0: never."""
-    checkpoint_minutes: float = 5.0
-    """Minutes between two checkpoints, which an interrupted run continues from."""
-    tensorboard: bool = True
-    """Whether to write tensorboard/."""
+    embeddings_every: int = 1
+    """Epochs between looks at the embeddings (kNN, spread, rank)."""
+    checkpoint_every: int = 1
+    """Epochs between checkpoints, which an interrupted run continues from."""
 
     def __post_init__(self) -> None:
         check_types(self)
-        at_least(self, every_steps=1, embeddings_every=0.0, checkpoint_minutes=0.0)
+        at_least(self, every_steps=1, embeddings_every=1, checkpoint_every=1)
 
 
 @dataclass(frozen=True)

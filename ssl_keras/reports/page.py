@@ -17,11 +17,11 @@ from ssl_keras.reports.style import CSS
 PICTURES = {
     "views.png": (
         "What it was shown",
-        "Each row holds the views of one image. Learning means to give all of a row one embedding.",
+        "Left, an image; then its views. Learning means to give all views of an image one embedding.",
     ),
     "neighbours.png": (
         "What it finds alike",
-        "Left, a test image; then the training images whose embeddings are nearest, the nearest first.",
+        "Left, an image; then, of a thousand others drawn at random, those with the nearest embeddings.",
     ),
 }
 """File in pictures/ to its heading and caption, in the order of the page."""
@@ -123,15 +123,15 @@ def _facts(run: Run) -> dict[str, str]:
         facts["Encoder"] = architecture if len(architecture) < 30 else "see the drawing"
     if run.metrics:
         last = run.metrics[-1]
-        facts["Epochs"] = f"{last['epoch']:.3g}"
+        facts["Epochs"] = f"{last['step'] / plots.epoch_length(run.metrics):.3g}"
         facts["Steps"] = f"{last['step']:,}"
         speeds = sorted(row["images_per_s"] for row in run.metrics if "images_per_s" in row)
         if speeds:
             facts["Speed"] = f"{speeds[len(speeds) // 2]:,.0f} images/s"
     if size := run.config.get("batch_size"):
         facts["Batch"] = str(size)
-    if device := run.provenance.get("device"):
-        facts["Device"] = str(device)
+    if machine := run.provenance.get("machine"):
+        facts["Machine"] = str(machine)
     return facts
 
 

@@ -43,7 +43,7 @@ CURVES = (
     Curve("Spread of embeddings", {"embedding_std": "standard deviation", "mean_cosine": "mean cosine"}),
     Curve("RankMe: effective dimensions", {"rankme": "RankMe"}),
     Curve("Learning rate", {"learning_rate": "learning rate"}),
-    Curve("Decay of the target network", {"target_ema": "decay"}),
+    Curve("Decay of the target network", {"target_decay": "decay"}),
 )
 
 
@@ -79,9 +79,9 @@ def scenario_bars(table: Table, ink: Ink) -> bytes:
 def curve(rows: Sequence[Mapping[str, Any]], panel: Curve, ink: Ink) -> bytes | None:
     """One panel of training curves, or None when nothing in it was measured."""
     figure, axes = _figure(4.6, 2.7, ink)
-    lines = 0
+    lines, steps_per_epoch = 0, epoch_length(rows)
     for (key, label), shade in zip(panel.keys.items(), COLORS[:1] + COLORS[3:], strict=False):
-        points = [(row["epoch"], value) for row in rows if (value := row.get(key)) is not None]
+        points = [(row["step"] / steps_per_epoch, value) for row in rows if (value := row.get(key)) is not None]
         if not points:
             continue
         marker = "o" if len(points) < 15 else ""
@@ -96,6 +96,11 @@ def curve(rows: Sequence[Mapping[str, Any]], panel: Curve, ink: Ink) -> bytes | 
     if lines > 1:
         axes.legend(frameon=False, labelcolor=ink.text, fontsize=8)
     return _png(figure)
+
+
+def epoch_length(rows: Sequence[Mapping[str, Any]]) -> float:
+    """Steps per epoch, from the rows that end one; 1 when there is none."""
+    return next((row["step"] / row["epoch"] for row in reversed(rows) if row.get("epoch")), 1.0)
 
 
 def both_themes(draw: Callable[[Ink], bytes | None]) -> dict[str, bytes]:

@@ -1,7 +1,9 @@
 """What ``results.json`` says: rows by scenario and encoder, which differences are real, and a sentence on them."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from statistics import fmean
 from typing import Any
 
@@ -44,6 +46,12 @@ class Score:
 
 Table = dict[str, dict[str, Score]]
 """Scenario to encoder to score, under one protocol."""
+
+
+def read_rows(path: Path) -> list[dict[str, Any]]:
+    """The rows of a ``results.json``."""
+    rows: list[dict[str, Any]] = json.loads(path.read_text())["rows"]
+    return rows
 
 
 def tables(rows: Sequence[Mapping[str, Any]]) -> dict[str, Table]:

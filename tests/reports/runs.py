@@ -45,16 +45,15 @@ def metrics(steps: int = 300) -> list[dict[str, float]]:
         t = step / steps
         row = {
             "step": step,
-            "epoch": 10 * t,
             "images_per_s": 410.0 + 9 * math.sin(step),
             "loss": 5.5 * math.exp(-t) + 0.1 * math.sin(step),
             "contrastive": 4.5 * math.exp(-t) + 0.1 * math.sin(step),
             "invariance": 0.4 * (1 - math.exp(-3 * t)),
             "learning_rate": 0.1 * (1 + math.cos(math.pi * t)),
-            "target_ema": 1 - 0.01 * (math.cos(math.pi * t) + 1) / 2,
+            "target_decay": 1 - 0.01 * (math.cos(math.pi * t) + 1) / 2,
         }
         if step % 30 == 0:
-            row |= {
+            row |= {"epoch": 10 * t} | {
                 "knn": 30 + 35 * t,
                 "embedding_std": 0.6 + 0.2 * t,
                 "rankme": 20 + 20 * t,
@@ -69,7 +68,7 @@ def write_run(folder: Path) -> Path:
     (folder / "pictures").mkdir(parents=True)
     config = {"data": "shapes", "images": 8000, "architecture": "resnet18@0.125", "image_size": 32, "batch_size": 256}
     provenance = {
-        "device": "2 CPU cores",
+        "machine": "Linux x86_64, 2 processors",
         "encoders": {
             "pretrained": "learned from images without labels",
             "untrained": "the same network with its initial weights",

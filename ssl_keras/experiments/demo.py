@@ -1,0 +1,17 @@
+"""The whole way on images that need no download: pre-train, evaluate, report."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from ssl_keras.experiments import evaluate, pretrain
+from ssl_keras.experiments.config_files import load_config
+from ssl_keras.experiments.settings import Demo, Evaluate
+
+
+def run(config: Demo) -> Path:
+    """Runs the shipped ``demo`` experiment and evaluates it; returns the run folder."""
+    experiment = replace(load_config("demo"), out=config.out, seed=config.seed)
+    if config.minutes is not None:
+        experiment = replace(experiment, epochs="auto", minutes=config.minutes)
+    folder = pretrain.run(experiment)
+    return evaluate.run(Evaluate(encoder=str(folder), seed=config.seed))

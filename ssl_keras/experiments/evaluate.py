@@ -1,0 +1,150 @@
+"""What an encoder is worth: scenarios, yardsticks, pictures of neighbours, and the report."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import keras
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+from rich.table import Table
+
+from ssl_keras.data.evaluation import resize_crop
+from ssl_keras.data.sources import Source, open_source, take
+from ssl_keras.experiments import yardsticks
+from ssl_keras.experiments.config_files import load_config, to_dict
+from ssl_keras.experiments.embed import nearest_neighbours
+from ssl_keras.experiments.encoders import image_shape, load_encoder
+from ssl_keras.experiments.naming import encoder_file
+from ssl_keras.experiments.pictures import neighbours_picture
+from ssl_keras.experiments.progress import CONSOLE
+from ssl_keras.experiments.run_folder import check_writable
+from ssl_keras.experiments.settings import Evaluate
+from ssl_keras.experiments.setup import Setup
+from ssl_keras.reports import results
+from ssl_keras.reports.page import write_report
+from ssl_keras.scenarios import suite
+from ssl_keras.scenarios.features import RawPixels, extract, weights_hash
+from ssl_keras.scenarios.results import provenance, write_results
+
+GALLERY, QUERIES, SHOWN = 1000, 8, 8
+
+Encoders = dict[str, keras.Model | RawPixels]
+
+
+def run(config: Evaluate) -> Path:
+    """Writes ``results.json``, ``pictures/neighbours.png`` and ``report.html``; returns their folder.
+
+    Raises:
+        FileNotFoundError: There is no such encoder.
+        ValueError: There is no such scenario or label set.
+        OSError: The folder cannot be written.
+    """
+    file = encoder_file(config.encoder)
+    out = _out_folder(config, file)
+    check_writable(out)
+    scenarios = suite.find(config.scenarios)
+    encoder = load_encoder(config.encoder)
+    side = image_shape(encoder)[0]
+    setup = _setup_of_run(file.parent, config)
+    images = setup.source if setup else open_source(scenarios[0].spec(side), data_dir=config.data_dir)
+    encoders, described, remarks = _line_up(config, encoder, setup, images, file.parent)
+    with CONSOLE.status("") as status:
+        found = suite.run(
+            encoders, scenarios, image_size=side, seed=config.seed, data_dir=config.data_dir, progress=status.update
+        )
+    _picture_neighbours(out, encoder, images, side, config.seed)
+    facts = {
+        "encoders": described,
+        "weights": {name: weights_hash(one) for name, one in encoders.items()},
+        "image_shape": list(image_shape(encoder)),
+        "architecture": str(getattr(encoder, "architecture", encoder.name)),
+        "chosen": found.chosen,
+        "remarks": [*remarks, *found.remarks],
+        "skipped": found.skipped,
+    }
+    # Where the run stands and where TFDS sets stand says nothing about the result.
+    settings = {key: value for key, value in to_dict(config).items() if key not in ("encoder", "out", "data_dir")}
+    write_results(out / "results.json", found.rows, provenance(config.seed, found.sources, settings) | facts)
+    page = write_report(out)
+    _show(out, remarks, found.skipped)
+    CONSOLE.print(f"report: {page}", soft_wrap=True)
+    return out
+
+
+def _out_folder(config: Evaluate, file: Path) -> Path:
+    if config.out != "auto":
+        return Path(config.out)
+    return file.parent if (file.parent / "config.json").is_file() else file.with_name(f"{file.stem}-evaluation")
+
+
+def _setup_of_run(folder: Path, config: Evaluate) -> Setup | None:
+    """What the encoder was trained on and how, when it lies in its run folder."""
+    path = folder / "config.json"
+    if not path.is_file():
+        return None
+    trained = load_config(str(path))
+    return Setup(replace(trained, data_dir=config.data_dir) if config.data_dir else trained)
+
+
+def _line_up(
+    config: Evaluate, encoder: keras.Model, setup: Setup | None, images: Source, run: Path
+) -> tuple[Encoders, dict[str, str], list[str]]:
+    """The encoders to judge by name, a description of each, and sentences on yardsticks left out."""
+    encoders: Encoders = {results.SUBJECT: encoder}
+    described = {results.SUBJECT: "learned from images without labels"}
+    remarks = []
+    if "untrained" in config.yardsticks:
+        encoders[results.UNTRAINED] = setup.untrained() if setup else yardsticks.untrained(encoder, images)
+        described[results.UNTRAINED] = "the same network before training, its normalisation statistics measured"
+    if "pixels" in config.yardsticks:
+        encoders[results.PIXELS] = RawPixels(min(32, image_shape(encoder)[0]))
+        described[results.PIXELS] = "the image itself, as one vector"
+    if "supervised" in config.yardsticks:
+        label = _supervised_label(config, images)
+        if setup is None or label is None:
+            lack = "its images have no labels" if setup else "it is not in a run folder"
+            remarks.append(f"no encoder trained with labels beside this one: {lack}")
+        else:
+            encoders[results.SUPERVISED] = yardsticks.supervised(run, setup, label)
+            described[results.SUPERVISED] = f"the same network, images, views and steps, trained with {label} labels"
+    return encoders, described, remarks
+
+
+def _supervised_label(config: Evaluate, images: Source) -> str | None:
+    if config.supervised_label == "auto":
+        return next(iter(images.label_sets), None)
+    images.labels(config.supervised_label)
+    return config.supervised_label
+
+
+def _picture_neighbours(out: Path, encoder: keras.Model, images: Source, side: int, seed: int) -> None:
+    """Some images and, among the others, those whose embeddings are nearest."""
+    some = take(images, min(images.size, GALLERY), seed)
+    nearest = nearest_neighbours(extract(encoder, some, side), SHOWN).second.reshape(some.size, -1)
+    # The order is the source's, which may be by class: draw the queries.
+    queries = np.random.default_rng(seed).choice(some.size, min(QUERIES, some.size), replace=False)
+    shown = np.array([[_pixels(some, index, side) for index in (query, *nearest[query])] for query in queries])
+    neighbours_picture(out / "pictures" / "neighbours.png", shown[:, 0], shown[:, 1:])
+
+
+def _pixels(source: Source, index: int, side: int) -> npt.NDArray[np.float32]:
+    image = source.read(tf.constant(index, tf.int64))
+    return np.asarray(resize_crop(image[None], side)[0])
+
+
+def _show(out: Path, remarks: list[str], skipped: dict[str, str]) -> None:
+    """The linear protocol's table on the terminal, and what was left out."""
+    rows = results.read_rows(out / "results.json")
+    protocol, table = next(iter(results.tables(rows).items()))
+    names = results.encoders(table)
+    shown = Table("scenario", title=f"top-1 %, {results.PROTOCOLS.get(protocol, protocol).lower()}")
+    for name in names:
+        shown.add_column(name, justify="right")
+    for scenario, scores in table.items():
+        best = results.winner(scores)
+        cells = [f"[bold]{scores[n].value:.1f}[/]" if n == best else f"{scores[n].value:.1f}" for n in names]
+        shown.add_row(scenario, *cells)
+    CONSOLE.print(shown)
+    for sentence in [results.headline(table), *results.losses(table), *remarks, *skipped.values()]:
+        CONSOLE.print(sentence, markup=False)

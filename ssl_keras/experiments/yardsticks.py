@@ -1,0 +1,59 @@
+"""What an encoder is compared with: its untrained self, and the same network trained with labels."""
+
+import json
+from pathlib import Path
+
+import keras
+
+from ssl_keras.data.evaluation import evaluation_batches
+from ssl_keras.data.sources import Source, take
+from ssl_keras.experiments.encoders import image_shape
+from ssl_keras.experiments.pretrain import fit
+from ssl_keras.experiments.progress import show
+from ssl_keras.experiments.run_folder import replacing
+from ssl_keras.experiments.setup import Schedule, Setup
+from ssl_keras.learning.distribution import strategy
+from ssl_keras.networks.recalibration import recalibrate
+from ssl_keras.saving import load
+
+RECALIBRATION_IMAGES, RECALIBRATION_BATCH = 2048, 256
+
+
+def untrained(encoder: keras.Model, images: Source) -> keras.Model:
+    """The same network with its initial weights, and BN statistics of the images at hand.
+
+    For an encoder that comes without its run; otherwise ``Setup.untrained`` knows what it started from.
+    """
+    fresh = encoder.__class__.from_config(encoder.get_config())
+    some = take(images, min(images.size, RECALIBRATION_IMAGES))
+    batches = evaluation_batches(some, image_shape(encoder)[0], RECALIBRATION_BATCH)
+    recalibrate(fresh, (batch["image"] for batch in batches))
+    return fresh
+
+
+def supervised(run: Path, setup: Setup, label: str) -> keras.Model:
+    """The same network, images, views, optimizer and steps, with the labels of one label set as the goal.
+
+    It is kept in the run's ``yardsticks/``, so that a second evaluation does not train it again.
+
+    Args:
+        run: the run folder; its ``schedule.json`` tells the number of steps.
+        setup: of the run.
+        label: a label set of the run's images.
+    """
+    path = run / "yardsticks" / f"supervised-{label}.keras"
+    if path.is_file():
+        return load(path)
+    schedule = Schedule(**json.loads((run / "schedule.json").read_text()))
+    keras.config.set_dtype_policy(setup.config.compute.precision)
+    try:
+        with strategy(setup.config.compute.strategy).scope():
+            learner = setup.supervised(schedule, label)
+            show("Training the yardstick with labels", {"labels": label, "schedule": f"{schedule.steps} steps"})
+            fit(setup, learner, schedule, [], label)
+    finally:
+        keras.config.set_dtype_policy("float32")
+    path.parent.mkdir(exist_ok=True)
+    with replacing(path) as temporary:
+        learner.encoder.save(temporary)
+    return learner.encoder
