@@ -4,19 +4,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import keras
-import numpy as np
-import numpy.typing as npt
-import tensorflow as tf
 from rich.table import Table
 
-from ssl_keras.data.evaluation import resize_crop
-from ssl_keras.data.sources import Source, open_source, take
-from ssl_keras.experiments import yardsticks
+from ssl_keras.data.sources import Source, open_source
+from ssl_keras.experiments import pictures, yardsticks
 from ssl_keras.experiments.config_files import load_config, to_dict
-from ssl_keras.experiments.embed import nearest_neighbours
 from ssl_keras.experiments.encoders import image_shape, load_encoder
 from ssl_keras.experiments.naming import encoder_file
-from ssl_keras.experiments.pictures import neighbours_picture
 from ssl_keras.experiments.progress import CONSOLE
 from ssl_keras.experiments.run_folder import check_writable
 from ssl_keras.experiments.settings import Evaluate
@@ -27,7 +21,7 @@ from ssl_keras.scenarios import suite
 from ssl_keras.scenarios.features import RawPixels, extract, weights_hash
 from ssl_keras.scenarios.results import provenance, write_results
 
-GALLERY, QUERIES, SHOWN = 1000, 8, 8
+GALLERY = 1000
 
 Encoders = dict[str, keras.Model | RawPixels]
 
@@ -120,17 +114,9 @@ def _supervised_label(config: Evaluate, images: Source) -> str | None:
 
 def _picture_neighbours(out: Path, encoder: keras.Model, images: Source, side: int, seed: int) -> None:
     """Some images and, among the others, those whose embeddings are nearest."""
-    some = take(images, min(images.size, GALLERY), seed)
-    nearest = nearest_neighbours(extract(encoder, some, side), SHOWN).second.reshape(some.size, -1)
-    # The order is the source's, which may be by class: draw the queries.
-    queries = np.random.default_rng(seed).choice(some.size, min(QUERIES, some.size), replace=False)
-    shown = np.array([[_pixels(some, index, side) for index in (query, *nearest[query])] for query in queries])
-    neighbours_picture(out / "pictures" / "neighbours.png", shown[:, 0], shown[:, 1:])
-
-
-def _pixels(source: Source, index: int, side: int) -> npt.NDArray[np.float32]:
-    image = source.read(tf.constant(index, tf.int64))
-    return np.asarray(resize_crop(image[None], side)[0])
+    some = pictures.sample(images, GALLERY, seed)
+    sheet = pictures.neighbours_sheet(pictures.thumbnails(some, side), extract(encoder, some, side))
+    pictures.save_png(out / "pictures" / "neighbours.png", sheet)
 
 
 def _show(out: Path, remarks: list[str], skipped: dict[str, str]) -> None:
