@@ -1,0 +1,55 @@
+"""Extraction of features and the hash that proves the encoder unchanged."""
+
+import keras
+import numpy as np
+import pytest
+
+from ssl_keras.scenarios.features import RawPixels, extract, weights_hash
+
+
+def test_features_are_the_encoder_s_outputs_in_inference_mode_whatever_the_batch(colours, small):
+    small.layers[1].moving_mean.assign(np.full(4, 0.3))
+    images = colours.array().astype(np.float32) / 255
+    expected = keras.ops.convert_to_numpy(small(images, training=False))
+    before = weights_hash(small)
+    for batch_size in (400, 256, 33):
+        features = extract(small, colours, 8, batch_size)
+        assert features.shape == (400, 4) and features.dtype == np.float32
+        np.testing.assert_allclose(features, expected, atol=1e-6)
+    assert weights_hash(small) == before
+
+
+def test_raw_pixels_are_the_pixels(colours):
+    expected = colours.array().reshape(400, -1).astype(np.float32) / 255
+    np.testing.assert_allclose(extract(RawPixels(8), colours, 32), expected, atol=1e-7)
+    assert extract(RawPixels(4), colours, 32).shape == (400, 48)
+
+
+def test_images_are_resized_for_the_encoder(colours):
+    sizes = keras.Sequential([keras.Input((16, 16, 3)), keras.layers.Flatten()])
+    assert extract(sizes, colours, 16).shape == (400, 768)
+
+
+@pytest.mark.parametrize("variable", ["gamma", "moving_mean", "moving_variance"])
+def test_hash_sees_every_variable(small, variable):
+    before = weights_hash(small)
+    weight = getattr(small.layers[1], variable)
+    value = keras.ops.convert_to_numpy(weight).copy()
+    value[2] = np.nextafter(value[2], np.float32(2))
+    weight.assign(value)
+    assert weights_hash(small) != before
+    value[2] = np.nextafter(value[2], np.float32(-2))
+    weight.assign(value)
+    assert weights_hash(small) == before
+
+
+def test_feature_maps_are_refused(colours):
+    maps = keras.Sequential([keras.Input((None, None, 3)), keras.layers.Conv2D(2, 3)], name="maps")
+    with pytest.raises(ValueError, match=r"'maps' gives features of shape \(6, 6, 2\)"):
+        extract(maps, colours, 8)
+
+
+def test_a_diverged_encoder_is_named(colours, small):
+    small.layers[1].gamma.assign(np.full(4, np.nan))
+    with pytest.raises(ValueError, match="'small' gives features that are not finite"):
+        extract(small, colours, 8)
