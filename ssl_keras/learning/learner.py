@@ -86,3 +86,12 @@ class Learner(keras.Model):
     def call(self, images: Tensor, training: bool = False) -> Tensor:
         """Embeddings of images, by the encoder alone."""
         return self.encoder(images, training=training)
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> "Learner":
+        """Rebuilds a learner from its config; parts that are Keras objects are deserialised first."""
+        parts = {
+            name: keras.saving.deserialize_keras_object(value, custom_objects) if isinstance(value, dict) else value
+            for name, value in config.items()
+        }
+        return cls(**parts)

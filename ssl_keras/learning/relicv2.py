@@ -30,7 +30,6 @@ class ReLICv2(Learner):
             0 takes all other images.
         target_decay: The target's decay by step; default ``TargetDecay(0.996)``.
         seed: Seed of the negatives.
-        target: Target encoder and projector, when a saved learner is restored.
         name: Name of the model.
     """
 
@@ -103,3 +102,16 @@ class ReLICv2(Learner):
         for online_side, target_side in pairs:
             for online, target in zip(online_side.trainable_variables, target_side.trainable_variables, strict=True):
                 target.assign(target + (1.0 - decay) * (online - target))
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments; the target is built from them and gets its weights from the file."""
+        return {
+            "encoder": keras.saving.serialize_keras_object(self.encoder),
+            "projector": keras.saving.serialize_keras_object(self.projector),
+            "predictor": keras.saving.serialize_keras_object(self.predictor),
+            "loss": keras.saving.serialize_keras_object(self.objective_loss),
+            "negatives": self.negatives,
+            "target_decay": keras.saving.serialize_keras_object(self.target_decay),
+            "seed": self.seed,
+            "name": self.name,
+        }

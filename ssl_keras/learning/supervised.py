@@ -38,3 +38,8 @@ class Supervised(Learner):
         loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits))
         hit = tf.equal(tf.argmax(logits, axis=-1, output_type=tf.int32), labels)
         return {"loss": loss, "accuracy": tf.reduce_mean(tf.cast(hit, tf.float32))}
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments."""
+        encoder = keras.saving.serialize_keras_object(self.encoder)
+        return {"encoder": encoder, "classes": self.classes, "seed": self.seed, "name": self.name}
