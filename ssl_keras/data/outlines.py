@@ -72,16 +72,16 @@ def signed_distance(outline: np.ndarray, points: np.ndarray) -> np.ndarray:
         outline: (corners, 2), closed, not crossing itself.
         points: (n, 2).
     """
-    start, end = outline, np.roll(outline, -1, axis=0)
-    edge, reach = end - start, points[:, None] - start
-    along = np.clip((reach * edge).sum(-1) / (edge * edge).sum(-1), 0.0, 1.0)
-    distance = np.linalg.norm(reach - along[..., None] * edge, axis=-1).min(-1)
-    # A ray to the right crosses the outline an odd number of times from inside.
-    straddles = (start[:, 1] > points[:, None, 1]) != (end[:, 1] > points[:, None, 1])
-    with np.errstate(divide="ignore", invalid="ignore"):
-        crossing = start[:, 0] + (points[:, None, 1] - start[:, 1]) * edge[:, 0] / edge[:, 1]
-    inside = (straddles & (points[:, None, 0] < crossing)).sum(-1) % 2 == 1
-    return np.where(inside, -distance, distance)
+    x, y = np.ascontiguousarray(points.T)
+    square, inside = np.full(len(points), np.inf), np.zeros(len(points), bool)
+    for (x0, y0), (x1, y1) in zip(outline, np.roll(outline, -1, axis=0), strict=True):
+        across, up = x1 - x0, y1 - y0
+        along = np.clip(((x - x0) * across + (y - y0) * up) / (across**2 + up**2), 0.0, 1.0)
+        square = np.minimum(square, (x - x0 - along * across) ** 2 + (y - y0 - along * up) ** 2)
+        if up:
+            # A ray to the right crosses the outline an odd number of times from inside.
+            inside ^= ((y0 > y) != (y1 > y)) & (x < x0 + (y - y0) * across / up)
+    return np.where(inside, -1.0, 1.0) * np.sqrt(square)
 
 
 @cache

@@ -134,6 +134,17 @@ def test_light_comes_from_where_the_label_says() -> None:
     assert np.median(turned) < np.pi / 8
 
 
+def test_the_object_is_where_the_label_says() -> None:
+    found = scene(400)
+    _, masks = shapes.render(found)
+    axis = (np.arange(32) + 0.5) / 32 - 0.5
+    area = masks.sum((1, 2))
+    column, row = (masks * axis).sum((1, 2)) / area, (masks * axis[:, None]).sum((1, 2)) / area
+    for middle, cell in ((column, found["position"] % 3), (row, found["position"] // 3)):
+        nearest = np.abs(middle[:, None] - np.array([-0.15, 0, 0.15])).argmin(1)
+        assert (nearest == cell).mean() > 0.9
+
+
 def test_blur_smooths() -> None:
     def roughness(blur: int) -> float:
         images, _ = shapes.render(scene(blur=blur))
