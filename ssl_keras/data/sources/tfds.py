@@ -45,7 +45,6 @@ class TFDSEncoded(_Splits):
         self.label_sets = label_sets
         self.image_shape = image_shape
         self._label_arrays = dict(labels)
-        self._encoded = encoded
         with tf.init_scope(), tf.device("/CPU:0"):
             self._tensor = tf.constant(encoded)
 
@@ -56,7 +55,7 @@ class TFDSEncoded(_Splits):
         return None
 
     def checksum(self) -> str:  # noqa: D102
-        return content_hash(self._encoded, self._label_arrays)
+        return content_hash(self._tensor.numpy().tolist(), self._label_arrays)
 
     def _labels(self, name: str) -> np.ndarray:
         return self._label_arrays[name]
