@@ -4,11 +4,11 @@ Two halves, kept apart on purpose:
 
 * `draw` makes every random parameter of the whole *global* batch with stateless draws seeded by
   (seed, step, name of the draw), so a parameter depends on (seed, step, position) alone.
-* `apply` is a pure function of images and those parameters; `apply_one` does the same to one image of any size.
+* `apply` is a pure function of images and those parameters; for images of many sizes it comes in two halves, `cut_one`
+  on each image and `colour` on the batch.
 """
 
 import dataclasses
-import functools
 import math
 from collections.abc import Sequence
 from typing import Final
@@ -26,7 +26,7 @@ SLOTS: Final = 4  # places that hue can take among the three blends
 _BLENDS: Final = ("brightness", "contrast", "saturation")
 _ORDERS: Final = ((0, 1, 2), (0, 2, 1), (1, 0, 2), (1, 2, 0), (2, 0, 1), (2, 1, 0))
 _STREAMS: Final = (
-    "area", "aspect", "corner", "flip", "jitter", "blend", "order", "hue", "place", "grayscale", "blur", "sigma",
+    "area", "aspect", "corner", "flip", "jitter", "blend", "order", "hue", "slot", "grayscale", "blur", "sigma",
     "solarize",
 )  # fmt: skip
 _CROP: Final = ("area", "aspect", "corner", "flip")
@@ -126,6 +126,9 @@ def draw(
 ) -> Draws:
     """All random parameters for V crops of each image of one global batch of B images.
 
+    NOTE: XLA orders the numbers of Philox otherwise; drawn inside a compiled program they are other ones, just as
+    reproducible. To go on from a run with the same pixels, draw where that run drew (`ViewBatches`: outside of XLA).
+
     Args:
         augmentations: One per crop, V of them.
         batch_size: B, the global one.
@@ -137,8 +140,7 @@ def draw(
         float32 unless said otherwise, leading shape (B, V): `area` (.., attempts); `aspect` (.., attempts), width /
         height; `corner` (.., 2), vertical and horizontal in [0, 1); `flip` 0 or 1; `factor`, `to_mean`, `to_gray`
         (.., 3), the blends in the order in which they act; `hue` in turns; `slot` int32 in 0..3, the number of
-        blends before hue; `place` int32, see `colour`; `grayscale` 0 or 1; `sigma` in pixels, 0 for no blur;
-        `threshold`, `NEVER` for no solarize.
+        blends before hue; `grayscale` 0 or 1; `sigma` in pixels, 0 for no blur; `threshold`, `NEVER` for no solarize.
     """
     dice = _Dice(augmentations, batch_size, (seed, step, kind))
     thresholds = tf.constant([a.threshold for a in augmentations], tf.float32)
@@ -159,8 +161,8 @@ def _draw_jitter(dice: _Dice) -> Draws:
     """The colour jitter's part of `draw`; a crop that is not chosen gets factors of 1 and a hue of 0.
 
     NOTE: the order of the four ops is uniform over all 24 for every crop, but not independent between crops: which of
-    the four slots hue takes is dealt out over the batch like cards, a quarter of the crops each, because hue costs as
-    much as the three blends together and dealing lets `colour` compute it once instead of four times.
+    the four slots hue takes is dealt out like cards, one to each of four consecutive images, because hue costs as much
+    as two blends and dealing lets `colour` compute it once instead of four times.
     """
     augmentations, chosen = dice.augmentations, dice.chosen("jitter")
     strength = tf.constant([[getattr(a, name) for name in _BLENDS] for a in augmentations], tf.float32)
@@ -168,16 +170,15 @@ def _draw_jitter(dice: _Dice) -> Draws:
     ops = tf.gather(tf.constant(_ORDERS), tf.cast(dice.uniform("order") * len(_ORDERS), tf.int32))
     change = tf.gather(change, ops, batch_dims=2)
     turns = (2 * dice.uniform("hue") - 1) * tf.constant([a.hue for a in augmentations], tf.float32)
-    samples = dice.shape[0] * dice.shape[1]
-    room = -(-samples // SLOTS)
-    place = tf.reshape(tf.argsort(dice.raw("place", (SLOTS * room,)))[:samples], dice.shape)
+    batch, views = dice.shape
+    hands = tf.argsort(dice.raw("slot", (-(-batch // SLOTS), views, SLOTS)), axis=-1)
+    slot = tf.reshape(tf.transpose(hands, (0, 2, 1)), (-1, views))[:batch]
     return {
         "factor": 1 + change,
         "to_mean": -change * tf.cast(ops == _BLENDS.index("contrast"), tf.float32),
         "to_gray": -change * tf.cast(ops == _BLENDS.index("saturation"), tf.float32),
         "hue": turns * chosen,
-        "slot": place // room,
-        "place": place,
+        "slot": slot,
     }
 
 
@@ -212,11 +213,14 @@ def boxes(draws: Draws, height: tf.Tensor, width: tf.Tensor) -> tuple[tf.Tensor,
 
 
 def apply(images: tf.Tensor, draws: Draws, augmentations: Sequence[Augmentation], size: int) -> tf.Tensor:
-    """V augmented crops of each image of a batch; ops that no crop asks for are left out.
+    """V augmented crops of each image; ops that no crop asks for are left out.
+
+    The pixels of an image do not depend on its company: a part of a batch gives that part of the result, if it begins
+    at a multiple of four images or is one image.
 
     Args:
         images: (B, H, W, 3), uint8 or float in [0, 1].
-        draws: Of `draw`, for this whole batch.
+        draws: Of `draw`, for these images.
         augmentations: The V that `draws` were made with.
         size: S.
 
@@ -226,50 +230,47 @@ def apply(images: tf.Tensor, draws: Draws, augmentations: Sequence[Augmentation]
     return colour(_cut(images, {name: draws[name] for name in _CROP}, size), draws, augmentations)
 
 
-def apply_one(image: tf.Tensor, draws: Draws, augmentations: Sequence[Augmentation], size: int) -> tf.Tensor:
-    """`apply` to one image (H, W, 3) with its own row of the draws; returns (V, S, S, 3)."""
-    return colour_one(cut_one(image, draws, size), draws, augmentations)
-
-
 @pixels.compiled
 def _cut(images: tf.Tensor, draws: Draws, size: int) -> Planes:
-    """The crops of a batch of images of one size: three (B, V, S, S) planes."""
+    """The crops of images of one size: three (B, V, S, S) planes."""
     start, length = boxes(draws, *images.shape[1:3])
     return pixels.crop(images, start, length, draws["flip"], size)
 
 
 def cut_one(image: tf.Tensor, draws: Draws, size: int) -> Planes:
-    """The crops of one image (H, W, 3) with its own row of the draws: three (V, S, S) planes."""
+    """The crops of one image (H, W, 3) of any size with its own row of the draws: three (V, S, S) planes."""
     shape = tf.shape(image)
     start, length = boxes(draws, shape[0], shape[1])
     return pixels.crop_one(image, start, length, draws["flip"], size)
 
 
 def colour(planes: Planes, draws: Draws, augmentations: Sequence[Augmentation]) -> tf.Tensor:
-    """All that follows the crop, on a whole batch.
+    """All that follows the crop.
 
-    `place` seats the N crops on 4·ceil(N/4) chairs, and the chair's quarter is the slot of hue. Two copies, to the
-    chairs and back, save three of four hue computations.
+    Crops are sorted by the slot of hue, a quarter of them to each: two copies, there and back, save three of four hue
+    computations.
 
     Args:
         planes: Each (B, V, S, S).
-        draws: Of `draw`, for this whole batch.
+        draws: Of `draw`, for these images.
         augmentations: The V that `draws` were made with.
 
     Returns:
         (B, V, S, S, 3) float32 in [0, 1].
     """
-    shape = planes[0].shape
-    samples = shape[0] * shape[1]
-    room = -(-samples // SLOTS)
-    place = tf.reshape(draws["place"], (samples,))
-    seated = tf.scatter_nd(place[:, None], tf.range(samples), (SLOTS * room,))
+    batch, views, *sides = planes[0].shape
+    samples, hands = batch * views, -(-batch // SLOTS)
+    room = hands * views
+    # Each hand of four images holds every slot once, so (slot, hand, view) is a seat of one's own.
+    hand = tf.range(batch)[:, None] // SLOTS
+    seat = tf.reshape((draws["slot"] * hands + hand) * views + tf.range(views), (samples,))
+    seated = tf.scatter_nd(seat[:, None], tf.range(samples), (SLOTS * room,))
 
-    def seat(value: tf.Tensor) -> tf.Tensor:
+    def sort(value: tf.Tensor) -> tf.Tensor:
         return tf.gather(tf.reshape(value, (samples, *value.shape[2:])), seated)
 
-    red, green, blue = (seat(plane) for plane in planes)
-    drawn = {name: seat(draws[name]) for name in _COLOUR}
+    red, green, blue = (sort(plane) for plane in planes)
+    drawn = {name: sort(draws[name]) for name in _COLOUR}
     done = []
     for slot in range(SLOTS):
         rows = slice(slot * room, (slot + 1) * room)
@@ -277,26 +278,7 @@ def colour(planes: Planes, draws: Draws, augmentations: Sequence[Augmentation]) 
         done.append(_in_order((red[rows], green[rows], blue[rows]), part, slot, augmentations))
     red, green, blue = (tf.concat(plane, axis=0) for plane in zip(*done, strict=True))
     finished = _finish((red, green, blue), _effects(drawn, augmentations), augmentations[0].kernel)
-    return tf.reshape(tf.gather(finished, place), (*shape, 3))
-
-
-def colour_one(planes: Planes, draws: Draws, augmentations: Sequence[Augmentation]) -> tf.Tensor:
-    """`colour` for the crops of one image, which needs no seats: planes (V, S, S) to (V, S, S, 3)."""
-    return tf.concat([_colour_crop(planes, draws, view, a) for view, a in enumerate(augmentations)], axis=0)
-
-
-def _colour_crop(planes: Planes, draws: Draws, view: int, augmentation: Augmentation) -> tf.Tensor:
-    """One crop of one image, (1, S, S, 3): only the order that was drawn, and blur only where it was drawn."""
-    red, green, blue = (plane[view : view + 1] for plane in planes)
-    own = {name: draws[name][view : view + 1] for name in _COLOUR}
-    orders = [functools.partial(_in_order, (red, green, blue), own, slot, [augmentation]) for slot in range(SLOTS)]
-    planes = tf.switch_case(draws["slot"][view], orders)
-    effects = _effects(own, [augmentation])
-    finish = functools.partial(_finish, planes, effects, augmentation.kernel)
-    if "sigma" not in effects:
-        return finish()
-    sharp = {name: value for name, value in effects.items() if name != "sigma"}
-    return tf.cond(own["sigma"][0] > 0, finish, functools.partial(_finish, planes, sharp, augmentation.kernel))
+    return tf.reshape(tf.gather(finished, seat), (batch, views, *sides, 3))
 
 
 def _in_order(planes: Planes, draws: Draws, slot: int, augmentations: Sequence[Augmentation]) -> Planes:

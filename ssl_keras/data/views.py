@@ -13,12 +13,13 @@ import numpy as np
 import tensorflow as tf
 
 from ssl_keras.data import augment
-from ssl_keras.data.augment import Augmentation, Draws
+from ssl_keras.data.augment import SLOTS, Augmentation, Draws
 from ssl_keras.data.pixels import Planes
 from ssl_keras.data.sources import Source, open_source
 
 WORKERS: Final = max(2, (os.cpu_count() or 2) // 2)  # batches prepared at once
-BATCHED_UP_TO: Final = 96  # side of the large crops up to which whole batches are faster than single images
+BATCHED_UP_TO: Final = 96  # side of the large crops up to which a batch is made at once, if the images are an array
+PIECE: Final = 16  # images coloured at once otherwise; a multiple of augment.SLOTS
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,7 +52,7 @@ class Views:
                 raise ValueError(f"views {name}: give at least one Augmentation.")
 
     @classmethod
-    def preset(cls, size: int, **overrides: Any) -> Self:
+    def preset(cls, size: int, /, **overrides: Any) -> Self:
         """The paper's recipe at 224 pixels, and ours for smaller images.
 
         NOTE: alternating the paper's two augmentations over the large crops is our choice, as is all below 224 pixels:
@@ -60,7 +61,7 @@ class Views:
 
         Args:
             size: Side of the large crops: 32, 64, 96 or 224.
-            **overrides: Any other field of `Views`.
+            **overrides: Any field of `Views`, `size` too.
 
         Raises:
             ValueError: There is no preset of that size.
@@ -86,7 +87,8 @@ class Views:
             for name in ("large_augmentations", "small_augmentations")
             if name in config
         }
-        return cls(**{**config, **crops})
+        fields: dict[str, Any] = config | crops
+        return cls(**fields)
 
     @property
     def kinds(self) -> dict[str, tuple[int, tuple[Augmentation, ...]]]:
@@ -114,16 +116,12 @@ class Views:
         """
         return {kind: augment.apply(images, draws[kind], crops, size) for kind, (size, crops) in self.kinds.items()}
 
-    def apply_one(self, image: tf.Tensor, draws: dict[str, Draws]) -> dict[str, tf.Tensor]:
-        """`apply` to one image (H, W, 3) of any size with its own row of the draws; no batch axis."""
-        return {kind: augment.apply_one(image, draws[kind], crops, size) for kind, (size, crops) in self.kinds.items()}
-
     def cut_one(self, image: tf.Tensor, draws: dict[str, Draws]) -> dict[str, Planes]:
-        """The first half of `apply_one`, crops and flips; `colour` is the second half, for a whole batch."""
+        """The first half of `apply`, for one image (H, W, 3) of any size with its own row of the draws."""
         return {kind: augment.cut_one(image, draws[kind], size) for kind, (size, _) in self.kinds.items()}
 
     def colour(self, planes: dict[str, Planes], draws: dict[str, Draws]) -> dict[str, tf.Tensor]:
-        """The views of a batch, given its crops, three (B, V, S, S) planes of each kind."""
+        """The second half of `apply`, given the crops: three (B, V, S, S) planes of each kind."""
         return {kind: augment.colour(planes[kind], draws[kind], crops) for kind, (_, crops) in self.kinds.items()}
 
 
@@ -198,22 +196,21 @@ class ViewBatches:
         return steps.map(batch, num_parallel_calls=WORKERS, deterministic=True)
 
     def _one_by_one(self, steps: tf.data.Dataset) -> tf.data.Dataset:
-        """Image by image: read, crop and, where crops are large, colour; small crops are coloured by the batch."""
-        by_batch = self.views.size <= BATCHED_UP_TO
+        """Read and crop image by image, then colour in pieces: sizes may vary, and memory stays small."""
+        piece = next(n for n in (PIECE, SLOTS, self.batch_size) if self.batch_size % n == 0)
 
         def draw(step: tf.Tensor) -> tuple[tf.Tensor, dict[str, Draws]]:
             return self._rows(step), self.views.draw(self.batch_size, self.seed, step)
 
-        def one(row: tf.Tensor, draws: dict[str, Draws]) -> tuple[tf.Tensor, ...]:
-            image = self.source.read(row)
-            return row, draws, self.views.cut_one(image, draws) if by_batch else self.views.apply_one(image, draws)
+        def cut(row: tf.Tensor, draws: dict[str, Draws]) -> tuple[tf.Tensor, dict[str, Draws], dict[str, Planes]]:
+            return row, draws, self.views.cut_one(self.source.read(row), draws)
 
-        def batch(rows: tf.Tensor, draws: dict[str, Draws], crops: dict[str, Any]) -> dict[str, tf.Tensor]:
-            views = self.views.colour(crops, draws) if by_batch else crops
-            return self._with_labels(views | {"index": rows})
+        def colour(rows: tf.Tensor, draws: dict[str, Draws], crops: dict[str, Planes]) -> dict[str, tf.Tensor]:
+            return self._with_labels(self.views.colour(crops, draws) | {"index": rows})
 
-        images = steps.map(draw).unbatch().map(one, num_parallel_calls=2 * WORKERS, deterministic=True)
-        return images.batch(self.batch_size, drop_remainder=True).map(batch, WORKERS, deterministic=True)
+        images = steps.map(draw).unbatch().map(cut, num_parallel_calls=2 * WORKERS, deterministic=True)
+        pieces = images.batch(piece, drop_remainder=True).map(colour, WORKERS, deterministic=True)
+        return pieces if piece == self.batch_size else pieces.unbatch().batch(self.batch_size, drop_remainder=True)
 
     def _rows(self, step: tf.Tensor) -> tf.Tensor:
         """The rows of one batch, int64 (B,): a slice of the epoch's permutation, found without making it."""
