@@ -64,7 +64,7 @@ def fit(setup: Setup, learner: Learner, schedule: Schedule, callbacks: list[Any]
         learner.fit(
             setup.batches(label),
             epochs=schedule.epochs,
-            initial_epoch=int(learner.optimizer.iterations) // schedule.steps_per_epoch,
+            initial_epoch=learner.step // schedule.steps_per_epoch,
             steps_per_epoch=schedule.steps_per_epoch,
             verbose=0,
             callbacks=[monitors.StopAtNaN(), *callbacks, progress],

@@ -46,12 +46,12 @@ class TrainingProgress(keras.callbacks.Callback):
         if CONSOLE.is_terminal:
             columns = (BarColumn(24), TextColumn("{task.description}"), TimeRemainingColumn(compact=True))
             self._progress = Progress(*columns, console=CONSOLE)
-            self._task = self._progress.add_task("tracing the first step", total=self.steps, completed=self._step())
+            self._task = self._progress.add_task("tracing the first step", total=self.steps, completed=self.model.step)
             self._progress.start()
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         """Moves on."""
-        now, step = time.perf_counter(), self._step()
+        now, step = time.perf_counter(), self.model.step
         if not self._start[0]:
             self._start = (now, step)  # the first step is mostly tracing: the rate is counted from here
             return
@@ -80,6 +80,3 @@ class TrainingProgress(keras.callbacks.Callback):
         if self._progress is not None:
             self._progress.stop()
             self._progress = None
-
-    def _step(self) -> int:
-        return int(self.model.optimizer.iterations)

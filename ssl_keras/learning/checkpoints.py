@@ -27,12 +27,12 @@ class Checkpoints(keras.callbacks.Callback):
         manager = self._manager(learner)
         if manager.latest_checkpoint:
             manager.checkpoint.restore(manager.latest_checkpoint).assert_existing_objects_matched()
-        return int(learner.optimizer.iterations)
+        return learner.step
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Saves when due."""
         if (epoch + 1) % self.every == 0 or epoch + 1 == self.params["epochs"]:
-            self._manager(self.model).save(checkpoint_number=int(self.model.optimizer.iterations))
+            self._manager(self.model).save(checkpoint_number=self.model.step)
 
     def _manager(self, learner: keras.Model) -> tf.train.CheckpointManager:
         checkpoint = tf.train.Checkpoint(learner=learner, optimizer=learner.optimizer)

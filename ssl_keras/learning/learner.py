@@ -33,6 +33,11 @@ class Learner(keras.Model):
         self._trackers = [keras.metrics.Mean(name=term) for term in terms]
 
     @property
+    def step(self) -> int:
+        """Updates made so far."""
+        return int(self.optimizer.iterations.value.numpy())
+
+    @property
     @abstractmethod
     def learned_variables(self) -> list[Any]:
         """The variables that the optimizer updates."""
@@ -80,7 +85,7 @@ class Learner(keras.Model):
         if isinstance(x, ViewBatches):
             # The stream is endless and in random order already.
             kwargs = {"steps_per_epoch": x.steps_per_epoch, "shuffle": False, **kwargs}
-            x = x.dataset(start_step=int(self.optimizer.iterations))
+            x = x.dataset(start_step=self.step)
         return super().fit(x, epochs=epochs, **kwargs)
 
     def call(self, images: Tensor, training: bool = False) -> Tensor:

@@ -153,7 +153,7 @@ class StopAtNaN(keras.callbacks.Callback):
         """Looks at the loss."""
         loss = float((logs or {}).get("loss", 0.0))
         if not math.isfinite(loss):
-            step = int(self.model.optimizer.iterations)
+            step = self.model.step
             raise DivergedError(
                 f"the loss became {loss} at step {step}: the last good checkpoint is kept. "
                 "Lower the learning rate or lengthen the warm-up, and start again."
@@ -182,20 +182,20 @@ class Recorder(keras.callbacks.Callback):
         keep = []
         if self.metrics.exists():
             rows = self.metrics.read_text().splitlines()
-            keep = [row for row in rows if json.loads(row)["step"] <= self._step()]
+            keep = [row for row in rows if json.loads(row)["step"] <= self.model.step]
         self.metrics.write_text("".join(f"{row}\n" for row in keep))
         self._file = self.metrics.open("a")
         self._writer = tf.summary.create_file_writer(str(self.tensorboard))
-        self._clock = (time.perf_counter(), self._step())
+        self._clock = (time.perf_counter(), self.model.step)
 
     def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
         """Writes a row every few steps."""
-        if self._step() % self.every == 0:
+        if self.model.step % self.every == 0:
             self._write({**(logs or {}), "images_per_s": self._rate()})
 
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
         """Starts the clock again, so that the monitors' time does not count as training time."""
-        self._clock = (time.perf_counter(), self._step())
+        self._clock = (time.perf_counter(), self.model.step)
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         """Writes the epoch's row with all that the monitors measured."""
@@ -207,18 +207,15 @@ class Recorder(keras.callbacks.Callback):
             self._file.close()
             self._writer.close()
 
-    def _step(self) -> int:
-        return int(self.model.optimizer.iterations)
-
     def _rate(self) -> float:
-        (then, at), now, step = self._clock, time.perf_counter(), self._step()
+        (then, at), now, step = self._clock, time.perf_counter(), self.model.step
         self._clock = (now, step)
         return (step - at) * self.batch_size / max(now - then, 1e-9)
 
     def _write(self, scalars: Logs) -> None:
-        step = self._step()
+        step = self.model.step
         row = {"step": step, **{name: float(value) for name, value in scalars.items()}}
-        row["learning_rate"] = float(self.model.optimizer.learning_rate)
+        row["learning_rate"] = float(self.model.optimizer.learning_rate.numpy())
         if hasattr(self.model, "target_decay"):
             row["target_decay"] = float(self.model.target_decay(step))
         assert self._file is not None
