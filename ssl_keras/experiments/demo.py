@@ -7,6 +7,9 @@ from ssl_keras.experiments import evaluate, pretrain
 from ssl_keras.experiments.config_files import load_config
 from ssl_keras.experiments.settings import Demo, Evaluate
 
+TRAIN_IMAGES = 2000
+"""Labelled images per scenario: few, since labels are what one lacks, and the demo has ten minutes."""
+
 
 def run(config: Demo) -> Path:
     """Runs the shipped ``demo`` experiment and evaluates it; returns the run folder."""
@@ -14,4 +17,4 @@ def run(config: Demo) -> Path:
     if config.minutes is not None:
         experiment = replace(experiment, epochs="auto", minutes=config.minutes)
     folder = pretrain.run(experiment)
-    return evaluate.run(Evaluate(encoder=str(folder), seed=config.seed))
+    return evaluate.run(Evaluate(encoder=str(folder), train_images=TRAIN_IMAGES, seed=config.seed))

@@ -45,7 +45,14 @@ def run(config: Evaluate) -> Path:
     encoders, described, remarks = _line_up(config, encoder, setup, images, file.parent)
     with CONSOLE.status("") as status:
         found = suite.run(
-            encoders, scenarios, image_size=side, seed=config.seed, data_dir=config.data_dir, progress=status.update
+            encoders,
+            scenarios,
+            image_size=side,
+            seed=config.seed,
+            limit_train=config.train_images,
+            limit_test=config.test_images,
+            data_dir=config.data_dir,
+            progress=status.update,
         )
     _picture_neighbours(out, encoder, images, side, config.seed)
     facts = {

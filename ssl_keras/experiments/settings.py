@@ -187,15 +187,17 @@ class Evaluate:
     encoder: EncoderPath
     """A run folder, or a .keras file that ssl_keras saved."""
     scenarios: tuple[str, ...] = ("embedded",)
-    """Suites or single scenarios (ssl-keras doctor lists them)."""
+    """Suites or single scenarios, such as embedded, cifar10, shapes/shape."""
     yardsticks: tuple[Yardstick, ...] = ("pixels", "untrained", "supervised")
     """What to put beside it. supervised trains once more, with labels, and needs a run folder."""
     supervised_label: str = "auto"
     """The label set that the supervised yardstick learns. auto: the first of the run's data."""
     data_dir: str | None = None
     """Where TFDS sets are prepared. None: TFDS_DATA_DIR, else TFDS's own."""
-    batch_size: int = 256
-    """Images per step of feature extraction."""
+    train_images: int | None = None
+    """Labelled images per scenario, drawn with the seed. None: all."""
+    test_images: int | None = None
+    """Test images per scenario, drawn with the seed. None: all."""
     seed: int = 0
     """Of the bootstrap, the cross-validation folds and the untrained encoder."""
     out: Folder = "auto"
@@ -203,7 +205,10 @@ class Evaluate:
 
     def __post_init__(self) -> None:
         check_types(self)
-        at_least(self, batch_size=1, seed=0)
+        at_least(self, seed=0)
+        for name in ("train_images", "test_images"):
+            if getattr(self, name) is not None:
+                at_least(self, **{name: 2})
         if not self.scenarios:
             raise ConfigError("scenarios is empty: name a suite, such as embedded")
 

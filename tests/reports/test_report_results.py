@@ -1,0 +1,54 @@
+"""What the report says about numbers."""
+
+from ssl_keras.reports import results
+from ssl_keras.reports.results import Score
+from tests.reports.runs import rows
+
+
+def _score(value: float, half: float = 1.0) -> Score:
+    return Score(value, value - half, value + half)
+
+
+def test_tables_come_in_the_order_of_protocols_and_encoders() -> None:
+    tables = results.tables(rows())
+    assert list(tables) == ["linear", "knn20", "knn200"]
+    assert results.encoders(tables["linear"]) == ["pretrained", "untrained", "raw pixels", "supervised"]
+    assert tables["linear"]["shapes/shape"]["pretrained"] == Score(78.0, 76.5, 79.4)
+
+
+def test_a_winner_needs_an_interval_of_its_own() -> None:
+    assert results.winner({"a": _score(60), "b": _score(50)}) == "a"
+    assert results.winner({"a": _score(60), "b": _score(58.1)}) is None
+    assert results.winner({"a": _score(60), "b": _score(50), "c": _score(59)}) is None
+    assert results.winner({"a": _score(60)}) is None
+
+
+def test_headline_counts_only_clear_wins() -> None:
+    table = {
+        "one": {"pretrained": _score(80), "untrained": _score(50), "raw pixels": _score(40)},
+        "two": {"pretrained": _score(60), "untrained": _score(59), "raw pixels": _score(40)},
+    }
+    sentence = results.headline(table).replace("\u00a0", " ")
+    assert "its untrained self and raw pixels in 1 of 2 scenarios" in sentence
+    assert "it reaches 70.0 %, against 54.5 % (untrained) and 40.0 % (raw pixels)" in sentence
+
+
+def test_headline_without_yardsticks() -> None:
+    assert "no yardstick" in results.headline({"one": {"pretrained": _score(80)}})
+
+
+def test_losses_are_said_with_their_reason() -> None:
+    table = {
+        "shapes/color": {"pretrained": _score(40), "untrained": _score(50), "raw pixels": _score(40.5)},
+        "digits": {"pretrained": _score(40), "untrained": _score(30), "raw pixels": _score(90)},
+        "even": {"pretrained": _score(40), "untrained": _score(41)},
+    }
+    color, digits = results.losses(table)
+    assert color.startswith("On shapes/color it loses to its untrained self: its views shift colours")
+    assert digits == "On digits it loses to raw pixels."
+
+
+def test_a_mean_needs_every_scenario() -> None:
+    table = {"one": {"a": _score(10), "b": _score(20)}, "two": {"a": _score(30)}}
+    assert results.mean(table, "a") == 20
+    assert results.mean(table, "b") is None
