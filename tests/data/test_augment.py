@@ -332,6 +332,9 @@ def test_every_order_of_the_jitter_is_equally_likely(many):
 def test_every_hand_of_four_images_holds_every_slot(many):
     hands = np.sort(many["slot"].numpy().reshape(-1, 4, 2), axis=1)
     assert np.all(hands == np.arange(4)[None, :, None])
+    for position in range(4):
+        counts = np.bincount(many["slot"].numpy()[position::4, 0])
+        assert np.abs(counts - MANY / 16).max() < 4 * np.sqrt(MANY / 16)
 
 
 # ------------------------------------------------------------------------------------------------ bad input

@@ -173,6 +173,13 @@ def test_seeds_give_other_orders_and_other_views(source):
     assert not np.array_equal(batches[0]["index"], batches[1]["index"])
 
 
+def test_every_step_and_position_has_its_own_draws(source):
+    copies = np.repeat(source.array()[:1], 8, axis=0)
+    batches = first(view_batches(copies, CROPS, 8).dataset(), 4)
+    crops = np.concatenate([batch["large"].reshape(16, -1) for batch in batches])
+    assert len(np.unique(crops, axis=0)) == len(crops)
+
+
 def test_views_are_of_the_images_that_index_names(source):
     untouched = dataclasses.replace(PLAIN, area=(1.0, 1.0), aspect=(1.0, 1.0), flip=0)
     (batch,) = first(view_batches(source, Views(20, large_augmentations=(untouched,)), 8).dataset(), 1)
