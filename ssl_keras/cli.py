@@ -77,15 +77,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def explain(error: Exception) -> str | None:
     """The one sentence for a mistake that a user can mend; None for anything else.
 
-    A ValueError counts when our own code raised it: one from inside TensorFlow is a fault of ours, and its
-    traceback is worth more than its message.
+    A ValueError (or a diverged loss) counts when our own code raised it: one from inside TensorFlow is a fault
+    of ours, and its traceback is worth more than its message.
     """
     if isinstance(error, ModuleNotFoundError):
         return _explain_missing(error)
     if isinstance(error, OSError | ConfigError):
         return _one_line(error)
     raised_by = traceback.extract_tb(error.__traceback__)[-1].filename
-    if isinstance(error, ValueError) and raised_by.startswith(PACKAGE):
+    if isinstance(error, ValueError | ArithmeticError) and raised_by.startswith(PACKAGE):
         return _one_line(error)
     return None
 

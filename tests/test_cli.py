@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -150,6 +151,15 @@ def test_an_interrupt_says_how_to_continue(capsys: pytest.CaptureFixture[str], m
     assert "the same command continues" in capsys.readouterr().err
 
 
+def test_a_diverged_run_is_one_sentence(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    from ssl_keras.learning.monitors import StopAtNaN
+
+    monitor = StopAtNaN()
+    monitor.set_model(SimpleNamespace(optimizer=SimpleNamespace(iterations=7)))
+    monkeypatch.setattr(cli, "_dispatch", lambda words: monitor.on_train_batch_end(0, {"loss": float("nan")}))
+    assert "the last good checkpoint is kept" in _say(capsys, "pretrain")
+
+
 def test_a_fault_of_ours_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(words: list[str]) -> None:
         int("not raised by our code's own check")
@@ -176,7 +186,7 @@ def test_report_without_tensorflow(tmp_path: Path) -> None:
         (("--data", "digits", "--batch-size", "5000"), "5000"),
         (("--data", "tfds:no_such_set"), "no_such_set"),
         (("--data", "digits", "--architecture", "conv_q3"), "q3"),
-        (("--data", "digits", "--architecture", "conv_c{8,16}"), "choice"),
+        (("--data", "digits", "--architecture", "conv_c{8,16}"), "search space"),
         (("--data", "digits", "--architecture", "conv_c7_g2"), "g2"),
         (("--data", "digits", "--init", "nowhere"), "nowhere"),
     ],

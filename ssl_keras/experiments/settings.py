@@ -16,6 +16,9 @@ Format = Literal["keras", "savedmodel", "litert", "onnx"]
 Yardstick = Literal["pixels", "untrained", "supervised"]
 Source = Annotated[str, arg(metavar="SOURCE")]
 Folder = Annotated[str, arg(metavar="FOLDER")]
+Images = Annotated[int | None, arg(metavar="INT")]
+Minutes = Annotated[float | None, arg(metavar="MINUTES")]
+OptionalFolder = Annotated[str | None, arg(metavar="FOLDER")]
 EncoderPath = Positional[Annotated[str, arg(metavar="RUN_OR_ENCODER")]]
 
 
@@ -133,19 +136,19 @@ class Pretrain:
 
     data: Source = "shapes"
     """A folder of images, tfds:NAME[:SPLIT], shapes[@SIZE][:SPLIT] or digits."""
-    data_dir: str | None = None
+    data_dir: OptionalFolder = None
     """Where TFDS sets are prepared. None: TFDS_DATA_DIR, else TFDS's own."""
-    images: int | None = None
+    images: Images = None
     """Learn from this many images only, drawn once with the seed. None: all."""
     architecture: str = "resnet18@0.25"
     """A family (resnet50), with a width (mobilenet_v2@0.5), or a string ("conv_c32 | basic_r2_c64")."""
     image_size: int | Literal["auto"] = "auto"
     """Side of the large crops in pixels. auto: that of the images when they share one, at most 224; else 64."""
-    init: str | None = None
+    init: Annotated[str | None, arg(metavar="ENCODER")] = None
     """Start from these weights: a run folder, a .keras file, or keras.applications:NAME."""
     epochs: int | Literal["auto"] = "auto"
     """Passes over the images. auto: chosen from their number and shown."""
-    minutes: float | None = None
+    minutes: Minutes = None
     """Size the schedule to this much time instead of epochs."""
     batch_size: int = 256
     """Images per step, over all devices."""
@@ -192,11 +195,11 @@ class Evaluate:
     """What to put beside it. supervised trains once more, with labels, and needs a run folder."""
     supervised_label: str = "auto"
     """The label set that the supervised yardstick learns. auto: the first of the run's data."""
-    data_dir: str | None = None
+    data_dir: OptionalFolder = None
     """Where TFDS sets are prepared. None: TFDS_DATA_DIR, else TFDS's own."""
-    train_images: int | None = None
+    train_images: Images = None
     """Labelled images per scenario, drawn with the seed. None: all."""
-    test_images: int | None = None
+    test_images: Images = None
     """Test images per scenario, drawn with the seed. None: all."""
     seed: int = 0
     """Of the bootstrap, the cross-validation folds and the untrained encoder."""
@@ -215,11 +218,11 @@ class Evaluate:
 
 @dataclass(frozen=True)
 class Demo:
-    """Pre-train on procedural images, evaluate, write the report: ten minutes on two cores."""
+    """Pre-train on procedural images, evaluate, report: ten minutes on two cores."""
 
     out: Folder = "runs/demo"
     """The run folder."""
-    minutes: float | None = None
+    minutes: Minutes = None
     """Pre-train for this long instead of the demo's epochs."""
     seed: int = 0
     """Everything random follows from it."""
@@ -239,7 +242,7 @@ class Embed:
     """A folder of images, tfds:NAME[:SPLIT], shapes[@SIZE][:SPLIT] or digits."""
     out: Folder
     """The folder to write, made if absent."""
-    data_dir: str | None = None
+    data_dir: OptionalFolder = None
     """Where TFDS sets are prepared. None: TFDS_DATA_DIR, else TFDS's own."""
     neighbours: int = 5
     """Nearest neighbours listed for each image."""
