@@ -40,7 +40,7 @@ Factors = dict[str, np.ndarray]
 _CHUNK = 64  # images drawn at once, so that they stay in the cache
 
 _HUES = np.array([0.0, 0.075, 0.15, 0.33, 0.5, 0.62, 0.76, 0.9], np.float32)
-_BLUR_PASSES = (0, 1, 3)  # of the filter (1, 2, 1)/4 at 32 px: standard deviations 0, 0.7 and 1.2 pixels
+_BLUR_PASSES = (0, 1, 2)  # of the filter (1, 2, 1)/4 at 32 px: standard deviations 0, 0.7 and 1 pixel
 
 
 def factors(split: str, indices: np.ndarray) -> Factors:
@@ -66,9 +66,9 @@ def factors(split: str, indices: np.ndarray) -> Factors:
     found: Factors = {"key": key}
     for stream, (name, classes) in enumerate(LABEL_SETS.items()):
         found[name] = (mix(key, stream) % np.uint64(len(classes))).astype(np.int64)
-    found["size"] = uniform(key, 20, 0.48, 0.68)
-    found["x"] = (found["position"] % 3 - 1) * np.float32(0.15) + uniform(key, 21, -0.03, 0.03)
-    found["y"] = (found["position"] // 3 - 1) * np.float32(0.15) + uniform(key, 22, -0.03, 0.03)
+    found["size"] = uniform(key, 20, 0.56, 0.76)
+    found["x"] = (found["position"] % 3 - 1) * np.float32(0.13) + uniform(key, 21, -0.02, 0.02)
+    found["y"] = (found["position"] // 3 - 1) * np.float32(0.13) + uniform(key, 22, -0.02, 0.02)
     found["angle"] = np.deg2rad((found["pose"] - 2) * 15.0 + uniform(key, 23, -5, 5)).astype(np.float32)
     found["light"] = (found["lighting"] * np.pi / 4 + uniform(key, 24, -0.2, 0.2)).astype(np.float32)
     found["hue"] = (_HUES[found["color"]] + uniform(key, 25, -0.02, 0.02)) % np.float32(1)
@@ -104,8 +104,8 @@ def _render(scene: Factors, side: int) -> tuple[np.ndarray, np.ndarray]:
     picture *= (1 - np.float32(0.55) * shadow)[:, None]
     object_ = _object(scene, x, y, distance * np.float32(32 / side))
     picture += inside[:, None] * (object_ - picture)
-    strength = _per_image(uniform(scene["key"], 30, 0.7, 1.0))
-    exposure = _per_image(uniform(scene["key"], 31, 0.85, 1.1))
+    strength = _per_image(uniform(scene["key"], 30, 0.4, 0.55))
+    exposure = _per_image(uniform(scene["key"], 31, 0.95, 1.1))
     picture *= (exposure * (1 + strength * towards))[:, None]
     picture = _blurred(picture, scene["blur"], side)
     images = (np.clip(picture, 0, 1) * np.float32(255) + np.float32(0.5)).astype(np.uint8)
@@ -138,11 +138,11 @@ def _distance(scene: Factors, x: np.ndarray, y: np.ndarray, shift: float) -> np.
 def _background(scene: Factors, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """(n, 3, side, side): a pattern between two muted colours, and three patches that lie on it."""
     key = scene["key"]
-    u, v = _turned(x, y, uniform(key, 40, 0, 2 * np.pi))
-    periods = _per_image(uniform(key, 41, 5, 7))
+    u, v = _turned(x, y, uniform(key, 40, 0.25, 0.55))
+    periods = _per_image(uniform(key, 41, 5.5, 6.5))
     u, v = u * periods + _per_image(uniform(key, 42)), v * periods + _per_image(uniform(key, 43))
     pattern = draw(BACKGROUNDS, scene["background"], u, v, key)[:, None]
-    dark, light = _muted(key, 50, 0.3, 0.5), _muted(key, 60, 0.6, 0.85)
+    dark, light = _muted(key, 50, 0.34, 0.44), _muted(key, 60, 0.6, 0.75)
     picture = dark + pattern * (light - dark)
     for patch in range(3):
         stream = 70 + 10 * patch
@@ -153,13 +153,13 @@ def _background(scene: Factors, x: np.ndarray, y: np.ndarray) -> np.ndarray:
         )
         wide, high = uniform(key, stream + 3, 0.06, 0.2), uniform(key, stream + 4, 0.06, 0.2)
         cover = np.maximum(np.abs(u) - _per_image(wide), np.abs(v) - _per_image(high))
-        cover = np.float32(0.8) * np.clip(np.float32(0.5) - cover * np.float32(x.shape[0]), 0, 1)[:, None]
+        cover = np.float32(0.6) * np.clip(np.float32(0.5) - cover * np.float32(x.shape[0]), 0, 1)[:, None]
         picture += cover * (_muted(key, stream + 5, 0.25, 0.9) - picture)
     return picture
 
 
 def _muted(key: np.ndarray, stream: int, low: float, high: float) -> np.ndarray:
-    hue, saturation = uniform(key, stream), uniform(key, stream + 1, 0.05, 0.35)
+    hue, saturation = uniform(key, stream), uniform(key, stream + 1, 0.0, 0.15)
     return _rgb(hue, saturation, uniform(key, stream + 2, low, high))
 
 
@@ -172,9 +172,9 @@ def _object(scene: Factors, x: np.ndarray, y: np.ndarray, distance: np.ndarray) 
         + _per_image(np.sin(scene["light"] - scene["angle"])) * v
     )
     rim = 1 - np.float32(0.5) * np.clip(distance + np.float32(1.6), 0, 1)
-    slant = uniform(key, 44, -0.5, 0.5)
+    slant = uniform(key, 44, -0.15, 0.15)
     u, v = _turned(u, v, slant)
-    periods = _per_image(uniform(key, 45, 1.6, 2.0))
+    periods = _per_image(uniform(key, 45, 1.8, 2.0))
     texture = draw(TEXTURES, scene["texture"], u * periods + _per_image(uniform(key, 46)), v * periods, key)
     bright = _rgb(scene["hue"], uniform(key, 47, 0.55, 0.75), uniform(key, 48, 0.9, 1.0))
     deep = _rgb(scene["hue"], uniform(key, 49, 0.85, 1.0), uniform(key, 39, 0.45, 0.6))
