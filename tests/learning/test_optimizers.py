@@ -8,7 +8,7 @@ import ssl_keras as sk
 
 
 def reference(weights, gradients, rate, momentum, decay, trust, kernel):
-    """g + wd·w, scaled by η‖w‖/‖g‖; m ← μm + g; w ← w − lr·m. Vectors: plain momentum."""
+    """G + wd·w, scaled by η‖w‖/‖g‖; m ← μm + g; w ← w − lr·m. Vectors: plain momentum."""
     velocity = np.zeros_like(weights)
     for gradient in gradients:
         if kernel:

@@ -14,9 +14,7 @@ def distribution(anchor, keys, own, others, temperature):
     return scores / scores.sum()
 
 
-def reference(
-    online, target, negatives=None, positives=None, temperature=0.2, alpha=0.3, beta=5.0, same=True
-):
+def reference(online, target, negatives=None, positives=None, temperature=0.2, alpha=0.3, beta=5.0, same=True):
     """Σ over pairs of α·(−log p(l;k)) + β·KL(p(l;k) ‖ p(k;l)), in loops, float64."""
     online = online / np.linalg.norm(online, axis=-1, keepdims=True)
     target = target / np.linalg.norm(target, axis=-1, keepdims=True)
@@ -38,9 +36,7 @@ def reference(
                     swapped = [distribution(online[j, n], target[i], own, others, temperature)]
                 else:  # a small view: the other large views against the same keys
                     swapped = [
-                        distribution(online[k, n], target[j], own, others, temperature)
-                        for k in range(L)
-                        if k != j
+                        distribution(online[k, n], target[j], own, others, temperature) for k in range(L) if k != j
                     ]
                 for q in swapped:
                     invariance += np.sum(p * (np.log(p) - np.log(q))) / len(swapped) / b
@@ -58,9 +54,7 @@ def case(seed, V=3, L=2, b=4, B=4, P=5, n=None):
     own = np.arange(b) if positives is None else positives
     negatives = None
     if n:
-        negatives = np.stack(
-            [rng.choice([m for m in range(B) if m != own[a]], n, replace=False) for a in range(b)]
-        )
+        negatives = np.stack([rng.choice([m for m in range(B) if m != own[a]], n, replace=False) for a in range(b)])
     return rng.normal(size=(V, b, P)), rng.normal(size=(L, B, P)), negatives, positives
 
 
