@@ -59,13 +59,13 @@ def case(seed, V=3, L=2, b=4, B=4, P=5, n=None):
 
 
 SHAPES = [
-    dict(V=2, L=2),
-    dict(V=4, L=2),
-    dict(V=5, L=3, b=3, B=7),
-    dict(V=2, L=1),
-    dict(V=1, L=1),
-    dict(V=4, L=2, b=3, B=8, n=5),
-    dict(V=2, L=2, b=6, B=6, n=1),
+    {"V": 2, "L": 2},
+    {"V": 4, "L": 2},
+    {"V": 5, "L": 3, "b": 3, "B": 7},
+    {"V": 2, "L": 1},
+    {"V": 1, "L": 1},
+    {"V": 4, "L": 2, "b": 3, "B": 8, "n": 5},
+    {"V": 2, "L": 2, "b": 6, "B": 6, "n": 1},
 ]
 
 
@@ -90,7 +90,7 @@ def test_defaults_are_the_remembered_values_of_the_paper():
     np.testing.assert_allclose(got["loss"], reference(online, target, negatives)["loss"], rtol=1e-9)
 
 
-@pytest.mark.parametrize("shape", [dict(V=3, L=2), dict(V=4, L=2, b=3, B=6, n=4)], ids=str)
+@pytest.mark.parametrize("shape", [{"V": 3, "L": 2}, {"V": 4, "L": 2, "b": 3, "B": 6, "n": 4}], ids=str)
 def test_gradient_equals_finite_differences_with_the_second_kl_argument_frozen(shape):
     online, target, negatives, positives = case(7, **shape)
     variable = tf.Variable(online)
