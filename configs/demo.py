@@ -10,13 +10,12 @@ from ssl_keras.experiments.settings import Crops, Heads, Objective, Optimization
 
 config = Pretrain(
     data="shapes",
-    images=8000,
     architecture="resnet18@0.125",
-    epochs=10,
+    epochs=5,
     batch_size=256,
     out="runs/demo",
     views=Crops(large=2),
-    loss=Objective(temperature=0.2, contrastive_weight=1.0, invariance_weight=0.0),
+    loss=Objective(temperature=0.2, contrastive_weight=1.0, invariance_weight=0.5),
     heads=Heads(projector_hidden=512, projection=128, predictor_hidden=512),
-    optimization=Optimization(optimizer="sgd", learning_rate=0.2, target_ema=0.99),
+    optimization=Optimization(optimizer="sgd", learning_rate=0.4, weight_decay=1e-4, target_ema=0.9),
 )

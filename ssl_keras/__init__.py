@@ -42,9 +42,7 @@ __all__ = [*PUBLIC]
 
 def __getattr__(name: str) -> Any:
     if name not in PUBLIC:
-        raise AttributeError(
-            f"module 'ssl_keras' has no attribute {name!r}; public names: {', '.join(PUBLIC)}"
-        )
+        raise AttributeError(f"module 'ssl_keras' has no attribute {name!r}; public names: {', '.join(PUBLIC)}")
     module_name, attribute = PUBLIC[name]
     module = importlib.import_module(f"ssl_keras.{module_name}")
     value = module if attribute is None else getattr(module, attribute)

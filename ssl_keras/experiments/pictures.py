@@ -32,7 +32,7 @@ def thumbnails(source: Source, size: int) -> Pixels:
 
 def to_bytes(images: Floats) -> Pixels:
     """Floats in [0, 1] to uint8."""
-    return np.uint8(np.round(255 * np.clip(images, 0, 1)))
+    return np.round(255 * np.clip(images, 0, 1)).astype(np.uint8)
 
 
 def views_sheet(originals: Pixels, large: Floats, small: Floats | None) -> Pixels:
