@@ -155,7 +155,7 @@ def test_a_diverged_run_is_one_sentence(capsys: pytest.CaptureFixture[str], monk
     from ssl_keras.learning.monitors import StopAtNaN
 
     monitor = StopAtNaN()
-    monitor.set_model(SimpleNamespace(optimizer=SimpleNamespace(iterations=7)))  # type: ignore[arg-type]
+    monitor.set_model(SimpleNamespace(step=7))  # type: ignore[arg-type]
     monkeypatch.setattr(cli, "_dispatch", lambda words: monitor.on_train_batch_end(0, {"loss": float("nan")}))
     assert "the last good checkpoint is kept" in _say(capsys, "pretrain")
 

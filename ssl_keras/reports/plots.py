@@ -91,6 +91,7 @@ def curve(rows: Sequence[Mapping[str, Any]], panel: Curve, ink: Ink) -> bytes | 
         return None
     axes.set_title(panel.title, x=0, loc="left", fontsize=10, color=ink.text)
     axes.set_xlabel("epoch")
+    axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     axes.grid(axis="y", color=ink.grid)
     axes.yaxis.set_major_locator(MaxNLocator(5))
     if lines > 1:

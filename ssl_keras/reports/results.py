@@ -93,7 +93,7 @@ def headline(table: Table) -> str:
         return f"Measured in {_count(len(table), 'scenario')}, with no yardstick to compare with."
     wins = [scenario for scenario, scores in table.items() if _beats(scores, rivals)]
     sentence = (
-        f"The encoder beats {_and([_spelled(name) for name in rivals])} in {len(wins)} of "
+        f"The encoder beats {_and([_spelled(name) for name in rivals])} in {len(wins) or 'none'} of "
         f"{_count(len(table), 'scenario')}, with 95\u00a0% intervals that do not overlap."
     )
     return sentence + _means(table, rivals)

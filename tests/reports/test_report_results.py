@@ -33,6 +33,11 @@ def test_headline_counts_only_clear_wins() -> None:
     assert "it reaches 70.0 %, against 54.5 % (untrained) and 40.0 % (raw pixels)" in sentence
 
 
+def test_headline_of_no_wins() -> None:
+    table = {"one": {"pretrained": _score(40), "untrained": _score(50)}}
+    assert results.headline(table).startswith("The encoder beats its untrained self in none of 1 scenario,")
+
+
 def test_headline_without_yardsticks() -> None:
     assert "no yardstick" in results.headline({"one": {"pretrained": _score(80)}})
 
