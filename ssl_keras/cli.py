@@ -110,7 +110,7 @@ def _dispatch(words: list[str]) -> None:
 
 def _start_tensorflow() -> None:
     """Imports TensorFlow, and lets only such lines of its C++ start-up through as tell the user something."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     sys.stderr.flush()
     kept = os.dup(2)
     with tempfile.TemporaryFile() as said:
