@@ -46,7 +46,8 @@ def run(config: Pretrain) -> Path:
     try:
         with strategy(config.compute.strategy).scope():
             encoder = setup.encoder()
-            with RunFolder(path, to_dict(config), str(getattr(encoder, "architecture", encoder.name))) as folder:
+            resolved = to_dict(config) | {"image_size": setup.image_size}
+            with RunFolder(path, resolved, str(getattr(encoder, "architecture", encoder.name))) as folder:
                 if (folder / "encoder.keras").is_file():
                     CONSOLE.print(f"{path} holds a finished run; nothing is left to do")
                 else:

@@ -167,10 +167,7 @@ def _table(table: results.Table) -> str:
     names = results.encoders(table)
     head = "".join(f'<th><i style="background:{plots.color(name)}"></i>{escape(name)}</th>' for name in names)
     body = "".join(_row(scenario, scores, names) for scenario, scores in table.items())
-    means = [results.mean(table, name) for name in names]
-    cells = "".join(f"<td>{'' if value is None else f'{value:.1f}'}</td>" for value in means)
-    last = f'<tr class="mean"><th>mean</th>{cells}</tr>' if len(table) > 1 else ""
-    table_html = f"<table><thead><tr><th>scenario</th>{head}</tr></thead><tbody>{body}{last}</tbody></table>"
+    table_html = f"<table><thead><tr><th>scenario</th>{head}</tr></thead><tbody>{body}</tbody></table>"
     return f'<div class="scroll">{table_html}</div>'
 
 
@@ -178,7 +175,8 @@ def _row(scenario: str, scores: Mapping[str, results.Score], names: Sequence[str
     best = results.winner(scores)
     cells = "".join(_cell(scores.get(name), bold=name == best) for name in names)
     # A narrow screen may break the name after its slash.
-    return f"<tr><th>{escape(scenario).replace('/', '/<wbr>')}</th>{cells}</tr>"
+    kind = ' class="mean"' if scenario == results.MEAN else ""
+    return f"<tr{kind}><th>{escape(scenario).replace('/', '/<wbr>')}</th>{cells}</tr>"
 
 
 def _cell(score: results.Score | None, *, bold: bool) -> str:

@@ -4,13 +4,15 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import fmean
 from typing import Any
 
 SUBJECT = "pretrained"
 UNTRAINED, PIXELS, SUPERVISED = "untrained", "raw pixels", "supervised"
 ENCODERS = (SUBJECT, UNTRAINED, PIXELS, SUPERVISED)
 """Names of the encoders in a run's results, in the order of the report's columns."""
+
+MEAN = "mean"
+"""Stands for a scenario in the rows of the mean over all scenarios."""
 
 PROTOCOLS = {
     "linear": "Linear classifier on frozen embeddings",
@@ -80,21 +82,21 @@ def winner(scores: Mapping[str, Score]) -> str | None:
     return None
 
 
-def mean(table: Table, encoder: str) -> float | None:
-    """The mean over the table's scenarios, if the encoder was measured in all of them."""
-    scores = [by_encoder[encoder].value for by_encoder in table.values() if encoder in by_encoder]
-    return fmean(scores) if len(scores) == len(table) else None
+def scenarios(table: Table) -> Table:
+    """The table without its mean."""
+    return {name: scores for name, scores in table.items() if name != MEAN}
 
 
 def headline(table: Table) -> str:
     """One or two sentences: in how many scenarios pre-training pays, and by how much on average."""
     rivals = [name for name in (UNTRAINED, PIXELS) if any(name in scores for scores in table.values())]
     if not rivals or not any(SUBJECT in scores for scores in table.values()):
-        return f"Measured in {_count(len(table), 'scenario')}, with no yardstick to compare with."
-    wins = [scenario for scenario, scores in table.items() if _beats(scores, rivals)]
+        return f"Measured in {_count(len(scenarios(table)), 'scenario')}, with no yardstick to compare with."
+    single = scenarios(table)
+    wins = [scenario for scenario, scores in single.items() if _beats(scores, rivals)]
     sentence = (
         f"The encoder beats {_and([_spelled(name) for name in rivals])} in {len(wins) or 'none'} of "
-        f"{_count(len(table), 'scenario')}, with 95\u00a0% intervals that do not overlap."
+        f"{_count(len(single), 'scenario')}, with 95\u00a0% intervals that do not overlap."
     )
     return sentence + _means(table, rivals)
 
@@ -102,7 +104,7 @@ def headline(table: Table) -> str:
 def losses(table: Table) -> list[str]:
     """One sentence for each scenario where a yardstick without training is clearly better, with the likely reason."""
     sentences = []
-    for scenario, scores in table.items():
+    for scenario, scores in scenarios(table).items():
         better = [name for name in (UNTRAINED, PIXELS) if name in scores and scores[name].above(scores[SUBJECT])]
         if better:
             sentences.append(
@@ -116,12 +118,12 @@ def _beats(scores: Mapping[str, Score], rivals: Sequence[str]) -> bool:
 
 
 def _means(table: Table, rivals: Sequence[str]) -> str:
-    own = mean(table, SUBJECT)
-    others = [(name, value) for name in rivals if (value := mean(table, name)) is not None]
-    if own is None or not others or len(table) < 2:
+    means = table.get(MEAN, {})
+    if SUBJECT not in means:
         return ""
-    against = _and([f"{value:.1f}\u00a0% ({name})" for name, value in others])
-    return f" On average it reaches {own:.1f}\u00a0%, against {against}."
+    against = _and([f"{means[name].value:.1f}\u00a0% ({name})" for name in rivals if name in means])
+    apart = ", and no interval overlaps" if _beats(means, rivals) else ""
+    return f" On average it reaches {means[SUBJECT].value:.1f}\u00a0%, against {against}{apart}."
 
 
 def _reason(scenario: str) -> str:

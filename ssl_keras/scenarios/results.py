@@ -6,7 +6,7 @@ import os
 import platform
 import subprocess
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -15,6 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 VERSION = 1
+MEAN = "mean"
+"""Stands for a scenario in the rows of the mean over all scenarios."""
 _RESAMPLES = 2000
 _PACKAGES = ("ssl_keras", "keras", "tensorflow", "tensorflow-cpu", "numpy")
 
@@ -25,7 +27,7 @@ class Row:
 
     Attributes:
         encoder: whose features, as the caller named it.
-        scenario: which task.
+        scenario: which task; ``mean`` for the mean over all of them.
         protocol: how the features were judged: knn20, knn200, linear.
         metric: what was counted: top1.
         value: in percent.
@@ -65,6 +67,30 @@ def bootstrap(correct: npt.NDArray[np.bool_], seed: int) -> tuple[float, float, 
     draws = np.random.default_rng(seed).binomial(len(correct), share, _RESAMPLES) / len(correct)
     low, high = np.percentile(draws, (2.5, 97.5))
     return 100.0 * share, 100.0 * float(low), 100.0 * float(high)
+
+
+def bootstrap_mean(sources: Sequence[npt.NDArray[np.bool_]], seed: int) -> tuple[float, float, float]:
+    """Mean accuracy over scenarios and its 95 % percentile bootstrap interval over the test images.
+
+    Scenarios that share their test images are resampled together: an image is drawn with all its label sets.
+
+    Args:
+        sources: for each source its right answers (scenarios, n).
+        seed: of the resampling.
+
+    Returns:
+        Value, low and high, in percent.
+    """
+    generator = np.random.default_rng(seed)
+    scenarios = sum(len(correct) for correct in sources)
+    value, draws = 0.0, np.zeros(_RESAMPLES)
+    for correct in sources:
+        hits = correct.sum(axis=0) / scenarios
+        images = len(hits)
+        value += float(hits.mean())
+        draws += [hits[generator.integers(images, size=images)].mean() for _ in range(_RESAMPLES)]
+    low, high = np.percentile(draws, (2.5, 97.5))
+    return 100.0 * value, 100.0 * float(low), 100.0 * float(high)
 
 
 def provenance(seed: int, sources: Mapping[str, str], config: Mapping[str, Any]) -> dict[str, Any]:

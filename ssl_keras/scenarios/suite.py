@@ -9,6 +9,7 @@ from typing import Any
 
 import keras
 import numpy as np
+import numpy.typing as npt
 
 from ssl_keras.data.shapes import LABEL_SETS, SIDES
 from ssl_keras.data.sources import Source, open_source, take
@@ -17,7 +18,7 @@ from ssl_keras.scenarios.features import RawPixels, extract, weights_hash
 from ssl_keras.scenarios.knn import knn
 from ssl_keras.scenarios.linear import linear
 from ssl_keras.scenarios.protocol import Outcome
-from ssl_keras.scenarios.results import Row, bootstrap
+from ssl_keras.scenarios.results import MEAN, Row, bootstrap, bootstrap_mean
 
 Protocol = Callable[[Floats, Integers, Floats, Integers, int], dict[str, Outcome]]
 
@@ -80,6 +81,10 @@ class Evaluation:
     sources: dict[str, str] = field(default_factory=dict)
 
 
+Answers = dict[tuple[str, str], list[tuple[int, npt.NDArray[np.bool_]]]]
+"""(encoder, protocol) to, for each scenario, a number of its source and the right answers."""
+
+
 def find(scenarios: str | Scenario | Iterable[str | Scenario]) -> tuple[Scenario, ...]:
     """Scenarios by the name of a suite or of a scenario in one; scenarios themselves pass through.
 
@@ -138,6 +143,7 @@ def run(
         raise ValueError("An evaluation needs at least one encoder and one scenario.")
     before = {name: weights_hash(encoder) for name, encoder in encoders.items()}
     evaluation = Evaluation()
+    answers: Answers = {}
     for group in _by_source(wanted, image_size):
         splits = _open(group, image_size, data_dir, evaluation, report)
         if splits:
@@ -145,12 +151,13 @@ def run(
                 source if limit is None else take(source, min(limit, source.size), seed)
                 for source, limit in zip(splits, (limit_train, limit_test), strict=True)
             ]
-            _evaluate(encoders, group, limited, image_size, seed, evaluation, report)
+            _evaluate(encoders, group, limited, image_size, seed, evaluation, answers, report)
     for name, encoder in encoders.items():
         if weights_hash(encoder) != before[name]:
             raise RuntimeError(f"Encoder '{name}' changed while it was evaluated: its results cannot be trusted.")
     if not evaluation.rows:
         raise ValueError("No scenario could be run: " + " ".join(dict.fromkeys(evaluation.skipped.values())))
+    evaluation.rows.extend(_means(answers, seed))
     return evaluation
 
 
@@ -202,9 +209,10 @@ def _evaluate(
     image_size: int,
     seed: int,
     evaluation: Evaluation,
+    answers: Answers,
     report: Callable[[str], None],
 ) -> None:
-    """Adds the rows of one source's scenarios."""
+    """Adds the rows and the right answers of one source's scenarios."""
     evaluation.sources.update({source.name: source.checksum() for source in splits})
     rows: dict[str, list[Row]] = {scenario.name: [] for scenario in group}
     for name, encoder in encoders.items():
@@ -221,11 +229,26 @@ def _evaluate(
                     sizes = (len(train[0]), len(test[0]))
                     row = Row(name, scenario.name, title, "top1", value, low, high, *sizes, seed)
                     rows[scenario.name].append(row)
+                    answers.setdefault((name, title), []).append((len(evaluation.sources), outcome.correct))
                     evaluation.chosen[f"{name} / {scenario.name} / {title}"] = dict(outcome.chosen)
                     evaluation.remarks.extend(f"{name}, {scenario.name}: {remark}" for remark in outcome.remarks)
                     report(f"{name}, {scenario.name}, {title}: {value:.1f} % [{low:.1f}, {high:.1f}]")
     for scenario in group:
         evaluation.rows.extend(rows[scenario.name])
+
+
+def _means(answers: Answers, seed: int) -> list[Row]:
+    """A row per encoder and protocol: the mean over the scenarios, where there are several."""
+    rows = []
+    for (encoder, protocol), found in answers.items():
+        if len(found) > 1:
+            together: dict[tuple[int, int], list[npt.NDArray[np.bool_]]] = {}
+            for source, correct in found:
+                together.setdefault((source, len(correct)), []).append(correct)
+            value, low, high = bootstrap_mean([np.stack(group) for group in together.values()], seed)
+            images = sum(count for _, count in together)
+            rows.append(Row(encoder, MEAN, protocol, "top1", value, low, high, 0, images, seed))
+    return rows
 
 
 def _labelled(features: Floats, labels: Integers, scenario: Scenario) -> tuple[Floats, Integers]:

@@ -14,6 +14,7 @@ SCENARIOS = {
     "shapes/lighting": (55, 54, 41, 38),
     "shapes/position": (66, 44, 58, 61),
     "digits": (95, 91, 93, 88),
+    "mean": (67.2, 60.2, 53.5, 62.3),
 }
 ENCODERS = ("pretrained", "untrained", "raw pixels", "supervised")
 ARCHITECTURE = "conv_c8 | basic_r2_c8 | basic_r2_s2_c16 | basic_r2_s2_c32 | basic_r2_s2_c64"

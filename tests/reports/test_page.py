@@ -54,7 +54,7 @@ def test_the_headline_and_numbers(page: str) -> None:
     assert "<td><b>95.0</b><small>93.5–96.4</small></td>" in page
     assert "<td>48.0<small>46.5–49.4</small></td>" in page
     assert "On shapes/color it loses to its untrained self and raw pixels" in page
-    assert '<tr class="mean"><th>mean</th><td>67.2</td>' in page
+    assert '<tr class="mean"><th>mean</th><td><b>67.2</b><small>65.7–68.6</small></td>' in page
 
 
 def test_curves_pictures_and_drawing(page: str) -> None:

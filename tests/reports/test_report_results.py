@@ -27,10 +27,11 @@ def test_headline_counts_only_clear_wins() -> None:
     table = {
         "one": {"pretrained": _score(80), "untrained": _score(50), "raw pixels": _score(40)},
         "two": {"pretrained": _score(60), "untrained": _score(59), "raw pixels": _score(40)},
+        "mean": {"pretrained": _score(70), "untrained": _score(54.5), "raw pixels": _score(40)},
     }
     sentence = results.headline(table).replace("\u00a0", " ")
     assert "its untrained self and raw pixels in 1 of 2 scenarios" in sentence
-    assert "it reaches 70.0 %, against 54.5 % (untrained) and 40.0 % (raw pixels)" in sentence
+    assert "it reaches 70.0 %, against 54.5 % (untrained) and 40.0 % (raw pixels), and no interval overlaps" in sentence
 
 
 def test_headline_of_no_wins() -> None:
@@ -53,7 +54,7 @@ def test_losses_are_said_with_their_reason() -> None:
     assert digits == "On digits it loses to raw pixels."
 
 
-def test_a_mean_needs_every_scenario() -> None:
-    table = {"one": {"a": _score(10), "b": _score(20)}, "two": {"a": _score(30)}}
-    assert results.mean(table, "a") == 20
-    assert results.mean(table, "b") is None
+def test_the_mean_is_no_scenario() -> None:
+    table = {name: {"pretrained": _score(9)} for name in ("a", "b", "mean")}
+    assert list(results.scenarios(table)) == ["a", "b"]
+    assert results.headline(table).startswith("Measured in 2 scenarios")

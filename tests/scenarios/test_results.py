@@ -6,7 +6,15 @@ import json
 import numpy as np
 import pytest
 
-from ssl_keras.scenarios.results import Row, bootstrap, provenance, read_results, validate, write_results
+from ssl_keras.scenarios.results import (
+    Row,
+    bootstrap,
+    bootstrap_mean,
+    provenance,
+    read_results,
+    validate,
+    write_results,
+)
 
 ROW = Row("ours", "digits", "knn20", "top1", 50.0, 40.5, 60.5, 100, 80, 0)
 
@@ -30,6 +38,20 @@ def test_bootstrap_agrees_with_resampling_the_answers():
     means = [np.mean(rng.choice(correct, 300)) for _ in range(4000)]
     _, low, high = bootstrap(correct, 0)
     np.testing.assert_allclose([low, high], 100 * np.percentile(means, [2.5, 97.5]), atol=0.8)
+
+
+def test_the_mean_resamples_images_that_scenarios_share_together():
+    rng = np.random.default_rng(0)
+    first = rng.random(400) < 0.6
+    shared = np.stack([first, first, first])  # fully dependent: as uncertain as one of them
+    other = rng.random((1, 100)) < 0.3
+    value, low, high = bootstrap_mean([shared], 0)
+    assert value == pytest.approx(100 * first.mean())
+    np.testing.assert_allclose([low, high], bootstrap(first, 0)[1:], atol=0.8)
+    value, low, high = bootstrap_mean([shared, other], 0)
+    assert value == pytest.approx(25 * (3 * first.mean() + other.mean()))
+    deviation = 25 * np.sqrt(9 * first.var() / 400 + other.var() / 100)
+    np.testing.assert_allclose([value - low, high - value], 1.96 * deviation, rtol=0.12)
 
 
 def test_bootstrap_is_seeded_and_certain_at_the_ends():

@@ -82,9 +82,10 @@ def test_images_pass_each_encoder_once_for_all_label_sets_of_a_source(colours, s
     found = run({"small": small, "raw": RawPixels(8)}, scenarios, image_size=8)
     assert calls == [small, small, RawPixels(8), RawPixels(8)]  # train and test each
     assert [(row.scenario, row.encoder) for row in found.rows[::3]] == [
-        ("a", "small"), ("a", "raw"), ("b", "small"), ("b", "raw"),
+        ("a", "small"), ("a", "raw"), ("b", "small"), ("b", "raw"), ("mean", "small"), ("mean", "raw"),
     ]  # fmt: skip
-    assert [row.value for row in found.rows[:6]] == [row.value for row in found.rows[6:]]
+    assert [row.value for row in found.rows[:6]] == [row.value for row in found.rows[6:12]]
+    assert [row.value for row in found.rows[12:]] == pytest.approx([row.value for row in found.rows[:6]])
 
 
 def test_an_encoder_that_changes_is_named(colours, small, monkeypatch):
