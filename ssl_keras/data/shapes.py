@@ -108,7 +108,8 @@ def _render(scene: Factors, side: int) -> tuple[np.ndarray, np.ndarray]:
     picture += inside[:, None] * (object_ - picture)
     strength = _per_image(uniform(scene["key"], 30, 0.4, 0.55))
     exposure = _per_image(uniform(scene["key"], 31, 0.95, 1.1))
-    picture *= (exposure * (1 + strength * towards))[:, None]
+    # The light falls on the object; the scene behind it is lit so weakly that pixels alone do not tell from where.
+    picture *= (exposure * (1 + (np.float32(0.1) + strength * inside) * towards))[:, None]
     picture = _blurred(picture, scene["blur"], side)
     images = (np.clip(picture, 0, 1) * np.float32(255) + np.float32(0.5)).astype(np.uint8)
     return np.ascontiguousarray(images.transpose(0, 2, 3, 1)), (inside > 0.5).astype(np.uint8)

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import keras
 import tensorflow as tf
 
 Tensor = Any
@@ -80,14 +79,3 @@ def sample_negatives(positions: Tensor, batch: int, count: int, *, seed: int, st
     keys = tf.random.stateless_uniform((batch, batch), pair)
     keys = tf.gather(keys, positions) - 2.0 * tf.one_hot(positions, batch)  # an anchor comes last among its own keys
     return tf.math.top_k(keys, count, sorted=False).indices
-
-
-def restore_after(variables: list[Any], values: list[Tensor]) -> None:
-    """Gives each variable its value back."""
-    for variable, value in zip(variables, values, strict=True):
-        variable.assign(value)
-
-
-def compute_dtype() -> str:
-    """The dtype that layers compute in under the current policy."""
-    return str(keras.config.dtype_policy().compute_dtype)

@@ -85,7 +85,8 @@ class ReLICv2(Learner):
         before = [tf.identity(variable.value) for variable in statistics]
         output = self._online(views)
         with tf.control_dependencies([output]):
-            distribution.restore_after(statistics, before)
+            for variable, value in zip(statistics, before, strict=True):
+                variable.assign(value)
         return output
 
     def _negatives(self, positions: Tensor, batch: int) -> Tensor | None:

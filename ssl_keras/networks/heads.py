@@ -5,7 +5,7 @@ from typing import Any
 import keras
 from keras import layers
 
-from ssl_keras.networks.blocks import BN_EPSILON, BN_MOMENTUM, Tensor
+from ssl_keras.networks.blocks import BN_EPSILON, BN_MOMENTUM
 
 
 class _Perceptron(keras.Model):
@@ -99,6 +99,3 @@ def clone_with_weights(model: keras.Model) -> keras.Model:
     clone = model.__class__.from_config(model.get_config())
     clone.set_weights(model.get_weights())
     return clone
-
-
-__all__ = ["Predictor", "Projector", "Tensor", "build_classifier", "clone_with_weights"]

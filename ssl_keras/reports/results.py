@@ -26,7 +26,7 @@ FORGOTTEN = {
     "lighting": "its views change brightness and contrast",
     "light": "its views change brightness and contrast",
     "position": "its views are crops at random places",
-    "blur": "its views may be blurred",
+    "blur": "its views are crops enlarged by different factors, which changes their sharpness",
     "scale": "its views are crops of random size",
     "pose": "its views are mirrored and cropped",
 }
@@ -129,7 +129,11 @@ def _means(table: Table, rivals: Sequence[str]) -> str:
 def _reason(scenario: str) -> str:
     words = scenario.lower().replace("/", " ").replace("_", " ").replace(":", " ").split()
     reasons = [FORGOTTEN[word] for word in words if word in FORGOTTEN]
-    return f": {reasons[0]}, so learning to agree on them is learning to ignore it" if reasons else ""
+    if reasons:
+        return f": {reasons[0]}, so learning to agree on them is learning to ignore it"
+    if "/" in scenario:  # a label set of a source with several
+        return ": telling the training images apart asked for other things first"
+    return ": images of another kind than those it learned from"
 
 
 def _spelled(name: str) -> str:

@@ -51,7 +51,7 @@ def test_losses_are_said_with_their_reason() -> None:
     }
     color, digits = results.losses(table)
     assert color.startswith("On shapes/color it loses to its untrained self: its views shift colours")
-    assert digits == "On digits it loses to raw pixels."
+    assert digits == "On digits it loses to raw pixels: images of another kind than those it learned from."
 
 
 def test_the_mean_is_no_scenario() -> None:
