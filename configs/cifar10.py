@@ -16,7 +16,7 @@ config = Pretrain(
     batch_size=256,
     out="runs/cifar10",
     views=Crops(large=2),
-    loss=Objective(temperature=0.2, contrastive_weight=1.0, invariance_weight=0.0),
+    loss=Objective(temperature=0.2, contrastive_weight=1.0, invariance_weight=0.5),
     heads=Heads(projector_hidden=1024, projection=128, predictor_hidden=1024),
-    optimization=Optimization(optimizer="sgd", learning_rate=0.2, target_ema=0.99),
+    optimization=Optimization(optimizer="sgd", learning_rate=0.4, weight_decay=1e-4, target_ema=0.9),
 )

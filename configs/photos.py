@@ -14,7 +14,6 @@ config = Pretrain(
     data="photos",
     architecture="resnet18",
     image_size=96,
-    batch_size=128,
     out="runs/photos",
     views=Crops(large=2, small=2),
 )

@@ -46,7 +46,7 @@ def run(config: Pretrain) -> Path:
     try:
         with strategy(config.compute.strategy).scope():
             encoder = setup.encoder()
-            resolved = to_dict(config) | {"image_size": setup.image_size}
+            resolved = to_dict(config) | {"image_size": setup.image_size, "batch_size": setup.batch_size}
             with RunFolder(path, resolved, str(getattr(encoder, "architecture", encoder.name))) as folder:
                 if (folder / "encoder.keras").is_file():
                     CONSOLE.print(f"{path} holds a finished run; nothing is left to do")
@@ -60,7 +60,7 @@ def run(config: Pretrain) -> Path:
 def fit(setup: Setup, learner: Learner, schedule: Schedule, callbacks: list[Any], label: str | None = None) -> None:
     """Trains a compiled learner to the end of its schedule, with progress; NaN stops it."""
     terms = tuple(metric.name for metric in learner.metrics)
-    progress = TrainingProgress(schedule.steps, setup.config.batch_size, terms)
+    progress = TrainingProgress(schedule.steps, setup.batch_size, terms)
     try:
         learner.fit(
             setup.batches(label),
@@ -137,7 +137,7 @@ def _recorder(setup: Setup, folder: RunFolder) -> monitors.Recorder:
     return monitors.Recorder(
         folder / "metrics.jsonl",
         folder / "tensorboard",
-        batch_size=setup.config.batch_size,
+        batch_size=setup.batch_size,
         every=setup.config.monitor.every_steps,
     )
 

@@ -51,7 +51,7 @@ class Objective:
     """Divides the cosines. [paper: 0.2]"""
     contrastive_weight: float = 1.0
     """Weight of the contrastive term. [paper: 0.3]"""
-    invariance_weight: float = 1.0
+    invariance_weight: float = 0.5
     """Weight of the invariance term (a KL divergence). [paper: 5]"""
     same_view_pairs: bool = False
     """Whether to also compare each large crop with itself. [paper: yes]"""
@@ -86,13 +86,13 @@ class Optimization:
 
     optimizer: Literal["sgd", "lars"] = "sgd"
     """SGD with momentum 0.9 for batches up to 512, LARS for larger ones."""
-    learning_rate: float = 0.2
+    learning_rate: float = 0.4
     """For a batch of 256; scaled in proportion to the batch."""
     weight_decay: float = 1e-6
     """Not applied to biases and batch normalisation."""
     warmup_epochs: float = 1.0
     """Epochs of linear warm-up before the cosine; at most a tenth of the run."""
-    target_ema: float = 0.99
+    target_ema: float = 0.9
     """Decay of the target network at the start; it rises to 1."""
 
     def __post_init__(self) -> None:
@@ -150,8 +150,8 @@ class Pretrain:
     """Passes over the images. auto: chosen from their number and shown."""
     minutes: Minutes = None
     """Size the schedule to this much time instead of epochs."""
-    batch_size: int = 256
-    """Images per step, over all devices."""
+    batch_size: int | Literal["auto"] = "auto"
+    """Images per step, over all devices. auto: 256, or for few images the largest power of two up to half of them."""
     seed: int = 0
     """Everything random follows from it."""
     out: Folder = "auto"
@@ -165,7 +165,9 @@ class Pretrain:
 
     def __post_init__(self) -> None:
         check_types(self)
-        at_least(self, batch_size=2, seed=0)
+        at_least(self, seed=0)
+        if self.batch_size != "auto":
+            at_least(self, batch_size=2)
         if self.images is not None:
             at_least(self, images=2)
         if self.image_size != "auto":
@@ -176,7 +178,7 @@ class Pretrain:
             within(self, minutes=(0.1, 1e6))
         if self.minutes is not None and self.epochs != "auto":
             raise ConfigError(f"minutes is {self.minutes:g} and epochs is {self.epochs}: give one, and leave the other")
-        if self.loss.negatives > self.batch_size - 1:
+        if self.batch_size != "auto" and self.loss.negatives > self.batch_size - 1:
             raise ConfigError(
                 f"loss.negatives is {self.loss.negatives}, but a batch of {self.batch_size} has "
                 f"{self.batch_size - 1} other images: lower it, or 0 for all"

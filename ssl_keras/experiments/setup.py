@@ -29,6 +29,7 @@ from ssl_keras.saving import load
 AUTO_PASSES = 400_000
 """Image-passes that ``epochs="auto"`` aims at. NOTE: our choice; CIFAR-10 gains little after it at this size."""
 AUTO_EPOCHS = (5, 400)
+AUTO_BATCH = 256
 AUTO_SIZE = 64
 LARGEST_AUTO_SIZE = 224
 PRESET_SIZES = (32, 64, 96, 224)
@@ -70,12 +71,20 @@ class Setup:
             source = take(source, self.config.images, self.config.seed)
         if source.size < 2:
             raise ConfigError(f"{source.name} holds one image, and learning compares different ones: give two or more")
-        if self.config.batch_size > source.size:
+        if self.config.batch_size != "auto" and self.config.batch_size > source.size:
             raise ConfigError(
                 f"batch_size is {self.config.batch_size}, but {source.name} holds {source.size} images: "
-                f"give --batch-size {2 ** int(math.log2(source.size))} or less"
+                f"give --batch-size {2 ** int(math.log2(source.size))} or less, or auto"
             )
         return source
+
+    @cached_property
+    def batch_size(self) -> int:
+        """Images in a global batch."""
+        if self.config.batch_size != "auto":
+            return self.config.batch_size
+        # Half of the images at most, so that an epoch does not compare the same images in every step.
+        return max(2, min(AUTO_BATCH, 2 ** int(math.log2(self.source.size / 2))))
 
     @cached_property
     def image_size(self) -> int:
@@ -118,11 +127,11 @@ class Setup:
 
     def batches(self, label: str | None = None) -> ViewBatches:
         """The stream of views."""
-        return view_batches(self.source, self.views, self.config.batch_size, seed=self.config.seed, label=label)
+        return view_batches(self.source, self.views, self.batch_size, seed=self.config.seed, label=label)
 
     def schedule(self) -> Schedule:
         """The length that the config states, or a number of epochs chosen from the number of images."""
-        steps = self.source.size // self.config.batch_size
+        steps = self.source.size // self.batch_size
         if self.config.epochs != "auto":
             return Schedule(int(self.config.epochs), steps)
         low, high = AUTO_EPOCHS
@@ -154,7 +163,7 @@ class Setup:
         """The optimizer with its warm-up and cosine."""
         wanted = self.config.optimization
         warmup = min(round(wanted.warmup_epochs * schedule.steps_per_epoch), schedule.steps // 10)
-        rate = warmup_cosine(wanted.learning_rate * self.config.batch_size / 256, schedule.steps, warmup)
+        rate = warmup_cosine(wanted.learning_rate * self.batch_size / 256, schedule.steps, warmup)
         if wanted.optimizer == "lars":
             return LARS(rate, weight_decay=wanted.weight_decay)
         return keras.optimizers.SGD(rate, momentum=0.9, weight_decay=wanted.weight_decay or None)
@@ -167,7 +176,7 @@ class Setup:
         """What is about to happen, in the order to read it."""
         config, encoder = self.config, learner.encoder
         spent = self.cost(encoder)
-        negatives = config.loss.negatives or config.batch_size - 1
+        negatives = config.loss.negatives or self.batch_size - 1
         epochs = f"{schedule.epochs} epochs" + (" (chosen from the number of images)" if self._epochs_chosen else "")
         lines: dict[str, Any] = {
             "images": f"{self.source.size} of {self.source.name}",
@@ -175,8 +184,8 @@ class Setup:
             + (f", {self.views.small} small at {self.views.small_size} px" if self.views.small else ""),
             "architecture": str(encoder.architecture) if isinstance(encoder, Encoder) else encoder.name,
             "cost": f"{spent.params / 1e6:.2f} M parameters, {spent.macs / 1e6:.1f} M MACs an image" if spent else "",
-            "batch": f"{config.batch_size} images, {negatives} negatives an anchor",
-            "schedule": f"{epochs}, {schedule.steps} steps, {schedule.steps * config.batch_size} image-passes",
+            "batch": f"{self.batch_size} images, {negatives} negatives an anchor",
+            "schedule": f"{epochs}, {schedule.steps} steps, {schedule.steps * self.batch_size} image-passes",
             "skipped": f"{len(self.source.skipped)} unreadable files" if self.source.skipped else "",
         }
         return {name: line for name, line in lines.items() if line}

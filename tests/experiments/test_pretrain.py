@@ -127,6 +127,11 @@ def test_untrained_has_the_initial_weights_and_measured_statistics() -> None:
     assert all(np.abs(np.array(layer.moving_mean)).max() > 0 for layer in moving)
 
 
+def test_the_batch_follows_from_few_images() -> None:
+    sizes = {n: Setup(replace(TINY, images=n, batch_size="auto")).batch_size for n in (2, 3, 9, 64, 1000)}
+    assert sizes == {2: 2, 3: 2, 9: 4, 64: 32, 1000: 256}
+
+
 @pytest.mark.parametrize(
     ("change", "word"),
     [

@@ -30,7 +30,7 @@ def test_the_same_run_may_go_on_elsewhere(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("other", "field"),
     [
-        (Pretrain(batch_size=64), "batch_size = 256, not 64"),
+        (Pretrain(batch_size=64), "batch_size = 'auto', not 64"),
         (Pretrain(loss=Objective(temperature=0.5)), "loss.temperature = 0.2, not 0.5"),
     ],
 )
