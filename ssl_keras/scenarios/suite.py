@@ -81,8 +81,8 @@ class Evaluation:
     sources: dict[str, str] = field(default_factory=dict)
 
 
-Answers = dict[tuple[str, str], list[tuple[int, npt.NDArray[np.bool_]]]]
-"""(encoder, protocol) to, for each scenario, a number of its source and the right answers."""
+Answers = dict[tuple[str, str], list[tuple[int, int, npt.NDArray[np.bool_]]]]
+"""(encoder, protocol) to, for each scenario: a number of its source, its training images, the right answers."""
 
 
 def find(scenarios: str | Scenario | Iterable[str | Scenario]) -> tuple[Scenario, ...]:
@@ -229,7 +229,7 @@ def _evaluate(
                     sizes = (len(train[0]), len(test[0]))
                     row = Row(name, scenario.name, title, "top1", value, low, high, *sizes, seed)
                     rows[scenario.name].append(row)
-                    answers.setdefault((name, title), []).append((len(evaluation.sources), outcome.correct))
+                    answers.setdefault((name, title), []).append((len(evaluation.sources), sizes[0], outcome.correct))
                     evaluation.chosen[f"{name} / {scenario.name} / {title}"] = dict(outcome.chosen)
                     evaluation.remarks.extend(f"{name}, {scenario.name}: {remark}" for remark in outcome.remarks)
                     report(f"{name}, {scenario.name}, {title}: {value:.1f} % [{low:.1f}, {high:.1f}]")
@@ -242,12 +242,12 @@ def _means(answers: Answers, seed: int) -> list[Row]:
     rows = []
     for (encoder, protocol), found in answers.items():
         if len(found) > 1:
-            together: dict[tuple[int, int], list[npt.NDArray[np.bool_]]] = {}
-            for source, correct in found:
-                together.setdefault((source, len(correct)), []).append(correct)
+            together: dict[tuple[int, int, int], list[npt.NDArray[np.bool_]]] = {}
+            for source, n_train, correct in found:
+                together.setdefault((source, n_train, len(correct)), []).append(correct)
             value, low, high = bootstrap_mean([np.stack(group) for group in together.values()], seed)
-            images = sum(count for _, count in together)
-            rows.append(Row(encoder, MEAN, protocol, "top1", value, low, high, 0, images, seed))
+            n_train, n_test = (sum(key[position] for key in together) for position in (1, 2))
+            rows.append(Row(encoder, MEAN, protocol, "top1", value, low, high, n_train, n_test, seed))
     return rows
 
 

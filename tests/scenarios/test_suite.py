@@ -85,6 +85,7 @@ def test_images_pass_each_encoder_once_for_all_label_sets_of_a_source(colours, s
         ("a", "small"), ("a", "raw"), ("b", "small"), ("b", "raw"), ("mean", "small"), ("mean", "raw"),
     ]  # fmt: skip
     assert [row.value for row in found.rows[:6]] == [row.value for row in found.rows[6:12]]
+    assert {(row.n_train, row.n_test) for row in found.rows} == {(320, 80)}  # the mean's: of the source, once
     assert [row.value for row in found.rows[12:]] == pytest.approx([row.value for row in found.rows[:6]])
 
 
