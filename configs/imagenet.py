@@ -3,7 +3,7 @@
 The loss weights, the temperature, the number of negatives and the optimizer's base rate are remembered, not
 verified (arXiv 2201.05119); ResNet-50's linear top-1 is 77.1 % in the paper.
 
-Command:  ssl-keras pretrain imagenet --data-dir path/to/tensorflow_datasets
+Command:  ssl-keras pretrain imagenet --data path/to/imagenet/train
 Hardware: unmeasured; needs a pod or a large multi-GPU host
 Time:     unmeasured
 Result:   unmeasured
@@ -12,7 +12,7 @@ Result:   unmeasured
 from ssl_keras.experiments.settings import Compute, Crops, Heads, Objective, Optimization, Pretrain
 
 config = Pretrain(
-    data="tfds:imagenet2012",
+    data="imagenet/train",
     architecture="resnet50",
     image_size=224,
     epochs=1000,

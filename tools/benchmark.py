@@ -1,6 +1,6 @@
 """Speed of pre-training, end to end, beside the same work in PyTorch, measured in one run.
 
-    python tools/benchmark.py --data tfds:cifar10 --yardstick .venv-oracles/bin/python
+    make benchmark        # or: python tools/benchmark.py --data tfds:cifar10 --yardstick .venv-oracles/bin/python
 
 Every case is a process of its own, and the cases are repeated in turn, so that a machine whose speed drifts
 treats them alike; the best of the repeats counts. Results go to tools/results/speed.json, from which the README's
@@ -119,7 +119,8 @@ def _child(command: list[str]) -> dict[str, float]:
 
 
 def _best(runs: list[dict[str, float]]) -> dict[str, float]:
-    return {key: (min if key in ("waiting", "peak_mib") else max)(run[key] for run in runs) for key in runs[0]}
+    """The highest rates; of waiting and memory the worst."""
+    return {key: max(run[key] for run in runs) for key in runs[0]}
 
 
 def _commands(arguments: argparse.Namespace, images: str) -> dict[tuple[str, int, str], list[list[str]]]:

@@ -1,6 +1,6 @@
 """The yardstick of speed: the same work as our ReLICv2 step, in PyTorch, of a well-kept SSL library's parts.
 
-Run by ``tools/benchmark.py`` in the oracles' own environment (``make .venv-oracles``), never by the package:
+Run by ``tools/benchmark.py`` in the oracles' own environment (``make benchmark``), never by the package:
 online encoder, projector and predictor on two views, target encoder and projector on two views, a contrastive
 loss, SGD, and the moving average; views as PIL images through the library's transforms in worker processes.
 

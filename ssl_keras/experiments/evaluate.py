@@ -23,6 +23,8 @@ from ssl_keras.scenarios.results import provenance, write_results
 
 GALLERY = 1000
 
+EMBEDDED = ("shapes", "digits")
+
 Encoders = dict[str, keras.Model | RawPixels]
 
 
@@ -37,10 +39,10 @@ def run(config: Evaluate) -> Path:
     file = encoder_file(config.encoder)
     out = _out_folder(config, file)
     check_writable(out)
-    scenarios = suite.find(config.scenarios)
+    setup = _setup_of_run(file.parent, config)
+    scenarios = _scenarios(config, setup)
     encoder = load_encoder(config.encoder)
     side = image_shape(encoder)[0]
-    setup = _setup_of_run(file.parent, config)
     images = setup.source if setup else open_source(scenarios[0].spec(side), data_dir=config.data_dir)
     encoders, described, remarks = _line_up(config, encoder, setup, images, file.parent)
     with CONSOLE.status("") as status:
@@ -88,6 +90,22 @@ def _setup_of_run(folder: Path, config: Evaluate) -> Setup | None:
     return Setup(replace(trained, data_dir=config.data_dir) if config.data_dir else trained)
 
 
+def _scenarios(config: Evaluate, setup: Setup | None) -> tuple[suite.Scenario, ...]:
+    """What ``config.scenarios`` means; a labelled source is a scenario of its first label set."""
+    wanted: list[str | suite.Scenario] = []
+    for item in config.scenarios:
+        if item == "auto":
+            own = setup.config.data if setup else ""
+            if setup and setup.source.label_sets and not own.startswith(EMBEDDED):
+                wanted.append(suite.Scenario(Path(own).name, own, next(iter(setup.source.label_sets))))
+            wanted.append("embedded")
+        elif item.startswith("tfds:") or Path(item).is_dir():
+            wanted.append(suite.Scenario(item, item))
+        else:
+            wanted.append(item)
+    return suite.find(wanted)
+
+
 def _line_up(
     config: Evaluate, encoder: keras.Model, setup: Setup | None, images: Source, run: Path
 ) -> tuple[Encoders, dict[str, str], list[str]]:
@@ -97,7 +115,8 @@ def _line_up(
     remarks = []
     if "untrained" in config.yardsticks:
         encoders[results.UNTRAINED] = setup.untrained() if setup else yardsticks.untrained(encoder, images)
-        described[results.UNTRAINED] = "the same network before training, its normalisation statistics measured"
+        start = f", as {setup.config.init} left it" if setup and setup.config.init else ""
+        described[results.UNTRAINED] = f"the same network before this run{start}, its normalisation statistics measured"
     if "pixels" in config.yardsticks:
         encoders[results.PIXELS] = RawPixels(min(32, image_shape(encoder)[0]))
         described[results.PIXELS] = "the image itself, as one vector"
@@ -108,7 +127,7 @@ def _line_up(
             remarks.append(f"no encoder trained with labels beside this one: {lack}")
         else:
             encoders[results.SUPERVISED] = yardsticks.supervised(run, setup, label)
-            described[results.SUPERVISED] = f"the same network, images, views and steps, trained with {label} labels"
+            described[results.SUPERVISED] = f"the same network, large views and steps, trained with {label} labels"
     return encoders, described, remarks
 
 

@@ -1,6 +1,7 @@
 """``ssl-keras pretrain``: images without labels to an encoder in a run folder."""
 
 import json
+import math
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -25,8 +26,10 @@ from ssl_keras.reports.page import write_report
 
 MEASURED_STEPS = 8
 """Steps whose time sizes a schedule by ``minutes``."""
-MONITOR_SHARE = 0.1
+MONITOR_SHARE = 0.15
 """Share of ``minutes`` that is kept for monitors, checkpoints and the report."""
+MOST_LOOKS = 20
+"""At most so many times in a run embeddings are measured and checkpoints written."""
 SHOWN, THUMBNAIL = 8, 32
 """Images in the picture of the views; side in pixels of the projector's thumbnails."""
 
@@ -42,11 +45,11 @@ def run(config: Pretrain) -> Path:
     name = run_name(config.data, config.architecture, config.seed)
     path = Path(config.out if config.out != "auto" else f"runs/{name}")
     setup = Setup(config)
+    resolved = to_dict(config) | {"image_size": setup.image_size, "batch_size": setup.batch_size}
     keras.config.set_dtype_policy(config.compute.precision)
     try:
         with strategy(config.compute.strategy).scope():
             encoder = setup.encoder()
-            resolved = to_dict(config) | {"image_size": setup.image_size, "batch_size": setup.batch_size}
             with RunFolder(path, resolved, str(getattr(encoder, "architecture", encoder.name))) as folder:
                 if (folder / "encoder.keras").is_file():
                     CONSOLE.print(f"{path} holds a finished run; nothing is left to do")
@@ -78,13 +81,13 @@ def _train(setup: Setup, folder: RunFolder) -> None:
     started = time.monotonic()
     schedule = _kept_schedule(setup, folder)
     learner = setup.learner(schedule)
-    checkpoints = Checkpoints(folder / "checkpoint", every=setup.config.monitor.checkpoint_every)
+    checkpoints = Checkpoints(folder / "checkpoint", every=_every(setup.config.monitor.checkpoint_every, schedule))
     step = checkpoints.restore(learner)
     show(f"Pre-training into {folder.path}", setup.describe(learner, schedule))
     if step:
         CONSOLE.print(f"continuing after step {step}")
     _show_views(setup, folder)
-    fit(setup, learner, schedule, [*_monitors(setup), checkpoints, _recorder(setup, folder)])
+    fit(setup, learner, schedule, [*_monitors(setup, schedule), checkpoints, _recorder(setup, folder)])
     _write_projector(setup, folder, learner.encoder)
     with replacing(folder / "encoder.keras") as temporary:
         learner.encoder.save(temporary)
@@ -122,9 +125,14 @@ def _timed_schedule(setup: Setup, minutes: float) -> Schedule:
     return Schedule(epochs, min(steps, batches.steps_per_epoch))
 
 
-def _monitors(setup: Setup) -> list[Any]:
+def _every(wanted: int, schedule: Schedule) -> int:
+    """Epochs between looks: as wanted, but so that short epochs do not cost more to look at than to train."""
+    return max(wanted, math.ceil(schedule.epochs / MOST_LOOKS))
+
+
+def _monitors(setup: Setup, schedule: Schedule) -> list[Any]:
     config, source = setup.config, setup.source
-    size, every = setup.image_size, config.monitor.embeddings_every
+    size, every = setup.image_size, _every(config.monitor.embeddings_every, schedule)
     few = pictures.sample(source, 1000, config.seed)
     spread = monitors.Spread(few, size=size, every=every, warn=lambda text: CONSOLE.print(f"[red]{text}[/]"))
     if not source.label_sets:
@@ -160,6 +168,7 @@ def _write_projector(setup: Setup, folder: RunFolder, encoder: keras.Model) -> N
     source = pictures.sample(setup.source, 1000, setup.config.seed)
     embeddings = monitors.embed(encoder, source, setup.image_size)
     label = next(iter(source.label_sets), None)
-    names = [source.label_sets[label][row] for row in source.labels(label)] if label else source.names()
+    classes = (*source.label_sets[label], "unknown") if label else ()  # a label of -1 is unknown
+    names = [classes[row] for row in source.labels(label)] if label else source.names()
     thumbnails = pictures.thumbnails(source, THUMBNAIL)
     monitors.write_projector(folder / "tensorboard", embeddings, names, thumbnails)

@@ -105,7 +105,7 @@ class Optimization:
 class Compute:
     """Devices and numbers."""
 
-    precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
+    precision: Literal["float32", "mixed_bfloat16"] = "float32"
     """On CPUs float32 is the fastest; on recent GPUs and TPUs mixed_bfloat16."""
     strategy: Literal["auto", "none", "mirrored"] = "auto"
     """auto: mirrored over all GPUs when there are several, else one device."""
@@ -191,8 +191,8 @@ class Evaluate:
 
     encoder: EncoderPath
     """A run folder, or a .keras file that ssl_keras saved."""
-    scenarios: tuple[str, ...] = ("embedded",)
-    """Suites or single scenarios, such as embedded, cifar10, shapes/shape."""
+    scenarios: tuple[str, ...] = ("auto",)
+    """Suites, single scenarios, or labelled sources. auto: the run's own images if labelled, and embedded."""
     yardsticks: tuple[Yardstick, ...] = ("pixels", "untrained", "supervised")
     """What to put beside it. supervised trains once more, with labels, and needs a run folder."""
     supervised_label: str = "auto"
@@ -204,7 +204,7 @@ class Evaluate:
     test_images: Images = None
     """Test images per scenario, drawn with the seed. None: all."""
     seed: int = 0
-    """Of the bootstrap, the cross-validation folds and the untrained encoder."""
+    """Of the bootstrap and the cross-validation folds; the untrained encoder has the run's own."""
     out: Folder = "auto"
     """Where results.json and report.html go. auto: the run folder."""
 

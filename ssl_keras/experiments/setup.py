@@ -81,10 +81,15 @@ class Setup:
     @cached_property
     def batch_size(self) -> int:
         """Images in a global batch."""
-        if self.config.batch_size != "auto":
-            return self.config.batch_size
         # Half of the images at most, so that an epoch does not compare the same images in every step.
-        return max(2, min(AUTO_BATCH, 2 ** int(math.log2(self.source.size / 2))))
+        chosen = max(2, min(AUTO_BATCH, 2 ** int(math.log2(self.source.size / 2))))
+        size = chosen if self.config.batch_size == "auto" else self.config.batch_size
+        if self.config.loss.negatives >= size:
+            raise ConfigError(
+                f"loss.negatives is {self.config.loss.negatives}, but a batch of {size} has {size - 1} other images: "
+                "lower it, or 0 for all"
+            )
+        return size
 
     @cached_property
     def image_size(self) -> int:
@@ -143,8 +148,10 @@ class Setup:
         encoder = self.encoder()
         learner = ReLICv2(
             encoder,
-            projector=Projector(encoder.output_shape[-1], heads.projector_hidden, heads.projection),
-            predictor=Predictor(heads.projection, heads.predictor_hidden, heads.projection),
+            projector=Projector(
+                encoder.output_shape[-1], heads.projector_hidden, heads.projection, seed=3 * config.seed + 1
+            ),
+            predictor=Predictor(heads.projection, heads.predictor_hidden, heads.projection, seed=3 * config.seed + 2),
             loss=ReLICv2Loss(loss.temperature, loss.contrastive_weight, loss.invariance_weight, loss.same_view_pairs),
             negatives=loss.negatives,
             target_decay=TargetDecay(config.optimization.target_ema, schedule.steps),

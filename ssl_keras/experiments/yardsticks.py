@@ -56,4 +56,4 @@ def supervised(run: Path, setup: Setup, label: str) -> keras.Model:
     path.parent.mkdir(exist_ok=True)
     with replacing(path) as temporary:
         learner.encoder.save(temporary)
-    return learner.encoder
+    return load(path)

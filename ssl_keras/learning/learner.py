@@ -83,6 +83,11 @@ class Learner(keras.Model):
     def fit(self, x: Any, *, epochs: int = 1, **kwargs: Any) -> keras.callbacks.History:
         """As ``keras.Model.fit``; takes a ``ViewBatches``, whose stream begins at this model's own step."""
         if isinstance(x, ViewBatches):
+            replicas = self.distribute_strategy.num_replicas_in_sync
+            if x.batch_size % replicas:
+                raise ValueError(
+                    f"a batch of {x.batch_size} images cannot be shared by {replicas} replicas: give a multiple of them"
+                )
             # The stream is endless and in random order already.
             kwargs = {"steps_per_epoch": x.steps_per_epoch, "shuffle": False, **kwargs}
             x = x.dataset(start_step=self.step)

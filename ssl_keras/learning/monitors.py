@@ -39,7 +39,7 @@ def embed(encoder: keras.Model, source: Source, size: int, batch_size: int = 250
 class KNN(keras.callbacks.Callback):
     """Accuracy in percent of a weighted cosine kNN on frozen embeddings, logged as ``knn``.
 
-    Both parts come from the training split (``test`` is never read): see ``held_out``.
+    Both halves come from the given source, which should be a training split; images without a label are left out.
 
     Args:
         source: A labelled source, or how :func:`ssl_keras.open_source` names it.
@@ -68,18 +68,18 @@ class KNN(keras.callbacks.Callback):
         self.source = _some(open_source(source, data_dir=data_dir), images, seed)
         self.labels = self.source.labels(label)
         self.classes = len(self.source.label_sets[label])
-        self.size, self.k, self.every = size, k, every
+        # A source may be sorted by class: the halves are drawn.
+        known = np.random.default_rng(seed).permutation(np.flatnonzero(self.labels >= 0))
+        self.train, self.test = known[: len(known) // 2], known[len(known) // 2 :]
+        self.size, self.k, self.every = size, min(k, len(self.train)), every
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         """Measures and logs."""
-        if _due(epoch, self.every, self.params) and logs is not None:
+        if _due(epoch, self.every, self.params) and logs is not None and self.k:
             embeddings = embed(self.model.encoder, self.source, self.size)
-            half = len(embeddings) // 2
-            train, test = slice(0, half), slice(half, None)
-            predicted = measures.knn_predict(
-                embeddings[train], self.labels[train], embeddings[test], self.classes, self.k
-            )
-            logs["knn"] = 100.0 * float(np.mean(predicted == self.labels[test]))
+            train, test = embeddings[self.train], embeddings[self.test]
+            predicted = measures.knn_predict(train, self.labels[self.train], test, self.classes, self.k)
+            logs["knn"] = 100.0 * float(np.mean(predicted == self.labels[self.test]))
 
 
 class Spread(keras.callbacks.Callback):
@@ -151,12 +151,18 @@ class StopAtNaN(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
         """Looks at the loss."""
-        loss = float((logs or {}).get("loss", 0.0))
+        self._check(float((logs or {}).get("loss", 0.0)))
+
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
+        """Looks at the weights, which the last update may have broken after its loss was seen."""
+        self._check(float(sum(tf.reduce_sum(variable.value) for variable in self.model.learned_variables)))
+
+    def _check(self, loss: float) -> None:
         if not math.isfinite(loss):
             step = self.model.step
             raise DivergedError(
-                f"the loss became {loss} at step {step}: the last good checkpoint is kept. "
-                "Lower the learning rate or lengthen the warm-up, and start again."
+                f"the loss became {loss} at step {step}; checkpoints written before that are good. Start again in "
+                "another folder with a lower learning rate or a longer warm-up."
             )
 
 

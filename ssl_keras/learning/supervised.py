@@ -35,9 +35,10 @@ class Supervised(Learner):
         views = batch["large"].shape[1]
         labels = tf.repeat(tf.cast(batch["label"], tf.int32), views)
         logits = self.classifier(self.encoder(self.fold(batch["large"]), training=True))
-        loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits))
-        hit = tf.equal(tf.argmax(logits, axis=-1, output_type=tf.int32), labels)
-        return {"loss": loss, "accuracy": tf.reduce_mean(tf.cast(hit, tf.float32))}
+        known = tf.cast(labels >= 0, tf.float32)  # an image without a label counts as right, and teaches nothing
+        losses = tf.nn.sparse_softmax_cross_entropy_with_logits(tf.maximum(labels, 0), logits)
+        hit = tf.equal(tf.argmax(logits, axis=-1, output_type=tf.int32), labels) | (labels < 0)
+        return {"loss": tf.reduce_mean(known * losses), "accuracy": tf.reduce_mean(tf.cast(hit, tf.float32))}
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""

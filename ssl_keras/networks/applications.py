@@ -25,16 +25,14 @@ def from_applications(name: str, input_shape: tuple[int, int, int], weights: str
     }
     if name not in networks:
         raise ValueError(f"keras.applications has no network {name!r}; it has {', '.join(sorted(networks))}")
-    module = _module(name)
     images = keras.Input((None, None, input_shape[2]), name="images")
     network = networks[name](include_top=False, weights=weights, input_shape=input_shape, pooling="avg")
-    return keras.Model(images, network(module.preprocess_input(images * 255.0)), name=name.lower())
+    return keras.Model(images, network(_preprocessing(name)(images * 255.0)), name=name.lower())
 
 
-def _module(network: str) -> Any:
-    """The module of keras.applications that offers a network together with its preprocessing."""
-    return next(
-        module
-        for module in vars(keras.applications).values()
-        if inspect.ismodule(module) and hasattr(module, network) and hasattr(module, "preprocess_input")
-    )
+def _preprocessing(network: str) -> Any:
+    """``preprocess_input`` of the module of keras.applications that offers a network."""
+    modules = [module for module in vars(keras.applications).values() if inspect.ismodule(module)]
+    offering = [module for module in modules if hasattr(module, network) and hasattr(module, "preprocess_input")]
+    # MobileNetV3's module holds its preprocessing alone; it changes nothing, as the network rescales by itself.
+    return offering[0].preprocess_input if offering else lambda images: images

@@ -12,7 +12,7 @@ from PIL import Image
 import ssl_keras as sk
 from ssl_keras.experiments import pretrain
 from ssl_keras.experiments.checks import ConfigError
-from ssl_keras.experiments.settings import Crops, Heads, Pretrain
+from ssl_keras.experiments.settings import Crops, Heads, Objective, Pretrain
 from ssl_keras.experiments.setup import Schedule, Setup
 from ssl_keras.learning import monitors
 
@@ -125,6 +125,17 @@ def test_untrained_has_the_initial_weights_and_measured_statistics() -> None:
         np.testing.assert_array_equal(a, b)
     moving = [layer for layer in untrained.layers if isinstance(layer, keras.layers.BatchNormalization)]
     assert all(np.abs(np.array(layer.moving_mean)).max() > 0 for layer in moving)
+
+
+def test_heads_follow_from_the_seed() -> None:
+    heads = [Setup(replace(TINY, seed=seed)).learner(Schedule(1, 4)).projector.get_weights()[0] for seed in (0, 0, 1)]
+    np.testing.assert_array_equal(heads[0], heads[1])
+    assert not np.array_equal(heads[0], heads[2])
+
+
+def test_too_many_negatives_for_an_automatic_batch_are_named() -> None:
+    with pytest.raises(ConfigError, match="a batch of 32 has 31 other images"):
+        _ = Setup(replace(TINY, batch_size="auto", loss=Objective(negatives=40))).batch_size
 
 
 def test_the_batch_follows_from_few_images() -> None:

@@ -46,6 +46,27 @@ def test_knn_separates_what_brightness_separates_and_logs_percent():
     assert logs["knn"][0] > 90
 
 
+def test_knn_of_a_source_sorted_by_class_without_some_labels():
+    source = separable(60)
+    order = np.argsort(source.labels(), kind="stable")
+    labels = source.labels()[order]
+    images = source.array()[order]
+    sorted_ = sk.open_source(images, labels=labels)
+    sorted_._label_arrays["label"][::7] = -1
+    logs = learner().fit(batches(), verbose=0, callbacks=[monitors.KNN(sorted_, size=8, k=50)]).history
+    assert logs["knn"][0] > 90
+
+
+def test_broken_weights_are_never_checkpointed(tmp_path):
+    model = learner()
+    breaks = keras.callbacks.LambdaCallback(
+        on_epoch_end=lambda epoch, logs: model.learned_variables[0].assign(model.learned_variables[0] * np.nan)
+    )
+    with pytest.raises(monitors.DivergedError):
+        model.fit(batches(), verbose=0, callbacks=[breaks, monitors.StopAtNaN(), Checkpoints(tmp_path)])
+    assert not list(tmp_path.iterdir())
+
+
 def test_spread_logs_and_warns_only_of_collapse():
     said = []
     model = learner()

@@ -8,6 +8,7 @@ import pytest
 from ssl_keras.data.sources import open_source
 from ssl_keras.scenarios import suite
 from ssl_keras.scenarios.features import RawPixels, extract, weights_hash
+from ssl_keras.scenarios.results import read_results, write_results
 from ssl_keras.scenarios.suite import SUITES, Scenario, find, run
 
 ROWS = {scenario.name: scenario for rows in SUITES.values() for scenario in rows}
@@ -87,6 +88,12 @@ def test_images_pass_each_encoder_once_for_all_label_sets_of_a_source(colours, s
     assert [row.value for row in found.rows[:6]] == [row.value for row in found.rows[6:12]]
     assert {(row.n_train, row.n_test) for row in found.rows} == {(320, 80)}  # the mean's: of the source, once
     assert [row.value for row in found.rows[12:]] == pytest.approx([row.value for row in found.rows[:6]])
+
+
+def test_what_it_finds_can_be_written_and_read(colours, knowing, tmp_path):
+    found = run({"knowing": knowing}, [Scenario("a", colours), Scenario("b", colours)], image_size=8)
+    write_results(tmp_path / "results.json", found.rows, {"sources": found.sources})
+    assert read_results(tmp_path / "results.json")[0] == found.rows
 
 
 def test_an_encoder_that_changes_is_named(colours, small, monkeypatch):
