@@ -91,7 +91,7 @@ def test_the_alarm_needs_both_signs(std, cosine, alarm):
 
 def test_nan_stops_at_once_and_says_what_to_do():
     model = learner(rate=1e30)
-    with pytest.raises(monitors.DivergedError, match=r"at step \d+: .*learning rate"):
+    with pytest.raises(monitors.DivergedError, match=r"at step \d+; .*lower learning rate"):
         model.fit(batches(), epochs=20, verbose=0, callbacks=[monitors.StopAtNaN()])
 
 
