@@ -7,6 +7,7 @@ import keras
 from rich.table import Table
 
 from ssl_keras.data.sources import Source, open_source
+from ssl_keras.data.sources.opening import EMBEDDED
 from ssl_keras.experiments import pictures, yardsticks
 from ssl_keras.experiments.config_files import load_config, to_dict
 from ssl_keras.experiments.encoders import image_shape, load_encoder
@@ -22,8 +23,6 @@ from ssl_keras.scenarios.features import RawPixels, extract, weights_hash
 from ssl_keras.scenarios.results import provenance, write_results
 
 GALLERY = 1000
-
-EMBEDDED = ("shapes", "digits")
 
 Encoders = dict[str, keras.Model | RawPixels]
 
@@ -96,7 +95,7 @@ def _scenarios(config: Evaluate, setup: Setup | None) -> tuple[suite.Scenario, .
     for item in config.scenarios:
         if item == "auto":
             own = setup.config.data if setup else ""
-            if setup and setup.source.label_sets and not own.startswith(EMBEDDED):
+            if setup and setup.source.label_sets and not own.startswith(tuple(EMBEDDED)):
                 wanted.append(suite.Scenario(Path(own).name, own, next(iter(setup.source.label_sets))))
             wanted.append("embedded")
         elif item.startswith("tfds:") or Path(item).is_dir():

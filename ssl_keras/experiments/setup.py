@@ -32,6 +32,7 @@ AUTO_EPOCHS = (5, 400)
 AUTO_BATCH = 256
 AUTO_SIZE = 64
 LARGEST_AUTO_SIZE = 224
+RECALIBRATION_IMAGES, RECALIBRATION_BATCH = 2048, 256
 PRESET_SIZES = (32, 64, 96, 224)
 
 
@@ -126,8 +127,7 @@ class Setup:
     def untrained(self) -> keras.Model:
         """The encoder before training, its BN statistics taken from the images."""
         encoder = self.encoder()
-        batches = evaluation_batches(take(self.source, min(2048, self.source.size)), self.image_size, 256)
-        recalibrate(encoder, (batch["image"] for batch in batches))
+        measure_statistics(encoder, self.source, self.image_size)
         return encoder
 
     def batches(self, label: str | None = None) -> ViewBatches:
@@ -200,3 +200,9 @@ class Setup:
     @property
     def _epochs_chosen(self) -> bool:
         return self.config.epochs == "auto" and self.config.minutes is None
+
+
+def measure_statistics(encoder: keras.Model, images: Source, size: int) -> None:
+    """Takes an encoder's BN statistics from up to 2048 images at ``size`` pixels, in place."""
+    batches = evaluation_batches(take(images, min(RECALIBRATION_IMAGES, images.size)), size, RECALIBRATION_BATCH)
+    recalibrate(encoder, (batch["image"] for batch in batches))

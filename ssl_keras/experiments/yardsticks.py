@@ -5,18 +5,14 @@ from pathlib import Path
 
 import keras
 
-from ssl_keras.data.evaluation import evaluation_batches
-from ssl_keras.data.sources import Source, take
+from ssl_keras.data.sources import Source
 from ssl_keras.experiments.encoders import image_shape
 from ssl_keras.experiments.pretrain import fit
 from ssl_keras.experiments.progress import show
 from ssl_keras.experiments.run_folder import replacing
-from ssl_keras.experiments.setup import Schedule, Setup
+from ssl_keras.experiments.setup import Schedule, Setup, measure_statistics
 from ssl_keras.learning.distribution import strategy
-from ssl_keras.networks.recalibration import recalibrate
 from ssl_keras.saving import load
-
-RECALIBRATION_IMAGES, RECALIBRATION_BATCH = 2048, 256
 
 
 def untrained(encoder: keras.Model, images: Source) -> keras.Model:
@@ -25,9 +21,7 @@ def untrained(encoder: keras.Model, images: Source) -> keras.Model:
     For an encoder that comes without its run; otherwise ``Setup.untrained`` knows what it started from.
     """
     fresh = encoder.__class__.from_config(encoder.get_config())
-    some = take(images, min(images.size, RECALIBRATION_IMAGES))
-    batches = evaluation_batches(some, image_shape(encoder)[0], RECALIBRATION_BATCH)
-    recalibrate(fresh, (batch["image"] for batch in batches))
+    measure_statistics(fresh, images, image_shape(encoder)[0])
     return fresh
 
 
