@@ -22,7 +22,7 @@ from rich.table import Table
 from ssl_keras.experiments import settings
 from ssl_keras.experiments.checks import ConfigError, nearest
 from ssl_keras.experiments.config_files import load_config, shipped
-from ssl_keras.experiments.naming import encoder_file
+from ssl_keras.experiments.naming import APPLICATIONS, encoder_file
 from ssl_keras.experiments.run_folder import check_writable
 
 VERBS: dict[str, type[Any]] = {
@@ -101,8 +101,9 @@ def _dispatch(words: list[str]) -> None:
     out = getattr(config, "out", "auto")
     if out != "auto":
         check_writable(out)
-    if hasattr(config, "encoder"):
-        encoder_file(config.encoder)
+    for encoder in (getattr(config, name, None) for name in ("encoder", "init")):
+        if encoder and not encoder.startswith(APPLICATIONS):
+            encoder_file(encoder)
     if verb != "report":
         _start_tensorflow()
     importlib.import_module(f"ssl_keras.experiments.{verb}").run(config)

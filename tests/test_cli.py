@@ -131,7 +131,7 @@ def test_debug_shows_the_traceback(tmp_path: Path) -> None:
 def test_tensorflow_absent(tmp_path: Path) -> None:
     done = _shell("pretrain", "--out", "run", before=WITHOUT_TENSORFLOW, cwd=tmp_path)
     assert 'pip install "ssl_keras[cpu]"' in _sentence(done)
-    assert [item.name for item in tmp_path.rglob("*")] == ["run"]
+    assert not list(tmp_path.rglob("*"))
 
 
 def test_doctor_works_without_tensorflow(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import keras
 from rich.table import Table
 
-from ssl_keras.data.sources import Source, open_source
+from ssl_keras.data.sources import Source, at_most, open_source
 from ssl_keras.data.sources.opening import EMBEDDED
 from ssl_keras.experiments import pictures, yardsticks
 from ssl_keras.experiments.config_files import load_config, to_dict
@@ -139,7 +139,7 @@ def _supervised_label(config: Evaluate, images: Source) -> str | None:
 
 def _picture_neighbours(out: Path, encoder: keras.Model, images: Source, side: int, seed: int) -> None:
     """Some images and, among the others, those whose embeddings are nearest."""
-    some = pictures.sample(images, GALLERY, seed)
+    some = at_most(images, GALLERY, seed)
     sheet = pictures.neighbours_sheet(pictures.thumbnails(some, side), extract(encoder, some, side))
     pictures.save_png(out / "pictures" / "neighbours.png", sheet)
 

@@ -10,6 +10,8 @@ from ssl_keras.experiments.checks import nearest
 
 SMALL_IMAGES = 64
 """Sides up to this many pixels take the families' small-image stem."""
+APPLICATIONS = "keras.applications:"
+"""Before the name of a network that Keras ships."""
 
 
 def named_architecture(text: str, image_size: int) -> Architecture:

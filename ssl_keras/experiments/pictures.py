@@ -8,7 +8,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from ssl_keras.data.evaluation import evaluation_batches
-from ssl_keras.data.sources import Source, take
+from ssl_keras.data.sources import Source
 from ssl_keras.experiments.run_folder import replacing
 
 Pixels = npt.NDArray[np.uint8]
@@ -17,11 +17,6 @@ Floats = npt.NDArray[np.float32]
 GAP, WIDE_GAP = 2, 10
 SHOWN_SIDE = 64
 """Thumbnails are enlarged by a whole factor to at least this many pixels, so that 32 px images can be seen."""
-
-
-def sample(source: Source, count: int, seed: int) -> Source:
-    """Up to ``count`` images of a source."""
-    return take(source, min(count, source.size), seed)
 
 
 def thumbnails(source: Source, size: int) -> Pixels:

@@ -11,6 +11,7 @@ import keras
 import numpy as np
 
 from ssl_keras.data.evaluation import resize_crop
+from ssl_keras.data.sources import at_most
 from ssl_keras.experiments import pictures
 from ssl_keras.experiments.config_files import to_dict
 from ssl_keras.experiments.naming import run_name
@@ -48,13 +49,11 @@ def run(config: Pretrain) -> Path:
     resolved = to_dict(config) | {"image_size": setup.image_size, "batch_size": setup.batch_size}
     keras.config.set_dtype_policy(config.compute.precision)
     try:
-        with strategy(config.compute.strategy).scope():
-            encoder = setup.encoder()
-            with RunFolder(path, resolved, str(getattr(encoder, "architecture", encoder.name))) as folder:
-                if (folder / "encoder.keras").is_file():
-                    CONSOLE.print(f"{path} holds a finished run; nothing is left to do")
-                else:
-                    _train(setup, folder)
+        with strategy(config.compute.strategy).scope(), RunFolder(path, resolved, setup.architecture) as folder:
+            if (folder / "encoder.keras").is_file():
+                CONSOLE.print(f"{path} holds a finished run; nothing is left to do")
+            else:
+                _train(setup, folder)
     finally:
         keras.config.set_dtype_policy("float32")
     return path
@@ -133,12 +132,13 @@ def _every(wanted: int, schedule: Schedule) -> int:
 def _monitors(setup: Setup, schedule: Schedule) -> list[Any]:
     config, source = setup.config, setup.source
     size, every = setup.image_size, _every(config.monitor.embeddings_every, schedule)
-    few = pictures.sample(source, 1000, config.seed)
-    spread = monitors.Spread(few, size=size, every=every, warn=lambda text: CONSOLE.print(f"[red]{text}[/]"))
+    spread = monitors.Spread(
+        source, size=size, every=every, seed=config.seed, warn=lambda text: CONSOLE.print(f"[red]{text}[/]")
+    )
     if not source.label_sets:
         return [spread]
     label = next(iter(source.label_sets))
-    return [monitors.KNN(pictures.sample(source, 4000, config.seed), label=label, size=size, every=every), spread]
+    return [monitors.KNN(source, label=label, size=size, every=every, seed=config.seed), spread]
 
 
 def _recorder(setup: Setup, folder: RunFolder) -> monitors.Recorder:
@@ -165,7 +165,7 @@ def _show_views(setup: Setup, folder: RunFolder) -> None:
 
 def _write_projector(setup: Setup, folder: RunFolder, encoder: keras.Model) -> None:
     """TensorBoard's map of the embeddings of some images."""
-    source = pictures.sample(setup.source, 1000, setup.config.seed)
+    source = at_most(setup.source, 1000, setup.config.seed)
     embeddings = monitors.embed(encoder, source, setup.image_size)
     label = next(iter(source.label_sets), None)
     classes = (*source.label_sets[label], "unknown") if label else ()  # a label of -1 is unknown

@@ -22,15 +22,15 @@ MAY_DIFFER = ("out", "data_dir", "compute", "monitor")
 
 
 def check_writable(folder: str | os.PathLike[str]) -> None:
-    """Makes the folder, and tries to write in it.
+    """Tries to write where the folder is, or would be made; leaves nothing behind.
 
     Raises:
         OSError: It cannot be made or written, in one sentence.
     """
     path = Path(folder)
+    existing = next(place for place in (path, *path.absolute().parents) if os.path.lexists(place))
     try:
-        path.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=path):
+        with tempfile.TemporaryFile(dir=existing):
             pass
     except OSError as error:
         raise OSError(f"cannot write in {path}: {error.strerror}; choose another folder with --out") from error
@@ -40,9 +40,12 @@ def check_writable(folder: str | os.PathLike[str]) -> None:
 def replacing(path: Path) -> Iterator[Path]:
     """A temporary neighbour of ``path``, file or folder, that takes its place when the block ends without error.
 
-    The temporary name keeps the suffix, because Keras chooses the format by it.
+    The folder around it is made if absent. The temporary name keeps the suffix, because Keras chooses the format
+    by it.
     """
     temporary = path.with_name(f".writing-{os.getpid()}-{path.name}")
+    made = not path.parent.exists()
+    path.parent.mkdir(parents=True, exist_ok=True)
     try:
         yield temporary
         if path.is_dir():
@@ -53,6 +56,8 @@ def replacing(path: Path) -> Iterator[Path]:
             shutil.rmtree(temporary)
         else:
             temporary.unlink(missing_ok=True)
+        if made and not any(path.parent.iterdir()):
+            path.parent.rmdir()
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -86,6 +91,8 @@ class RunFolder:
         self.path = Path(path)
         self.config = dict(config)
         check_writable(self.path)
+        _refuse_foreign(self.path)
+        self.path.mkdir(parents=True, exist_ok=True)
         self._lock = _take_lock(self.path)
         try:
             self._claim(architecture)
@@ -111,13 +118,15 @@ class RunFolder:
         if path.is_file():
             _refuse_other_run(self.path, json.loads(path.read_text()), self.config)
             return
-        foreign = [item.name for item in self.path.iterdir() if not item.name.startswith(".")]
-        if foreign:
-            raise ConfigError(
-                f"{self.path} is no run folder and not empty (it holds {foreign[0]}): choose another with --out"
-            )
         write_text(self.path / "architecture.txt", architecture + "\n")
         write_json(path, self.config)
+
+
+def _refuse_foreign(folder: Path) -> None:
+    """A folder that holds other things than a run is left as it is."""
+    held = sorted(item.name for item in folder.iterdir() if not item.name.startswith(".")) if folder.exists() else []
+    if held and "config.json" not in held:
+        raise ConfigError(f"{folder} is no run folder and not empty (it holds {held[0]}): choose another with --out")
 
 
 def _take_lock(folder: Path) -> TextIO:

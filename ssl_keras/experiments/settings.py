@@ -30,10 +30,13 @@ class Crops:
     """Large crops per image, at least 2 unless there are small ones. [paper: 4]"""
     small: int = 0
     """Small crops per image; only the online network sees them. [paper: 2]"""
+    smallest_area: float = 0.08
+    """Least share of the image that a large crop covers; more makes the views more alike. [paper: 0.08]"""
 
     def __post_init__(self) -> None:
         check_types(self)
         at_least(self, large=1, small=0)
+        within(self, smallest_area=(0.01, 1.0))
         if self.large + self.small < 2:
             raise ConfigError(
                 "views.large is 1 and views.small is 0: a single view has nothing to agree with, so ask for two"

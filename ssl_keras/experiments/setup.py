@@ -1,7 +1,7 @@
 """From a config to the things that it names: images, encoder, views, learner, schedule."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -9,10 +9,10 @@ import keras
 
 from ssl_keras.architecture.cost import Cost, cost
 from ssl_keras.data.evaluation import evaluation_batches
-from ssl_keras.data.sources import Source, open_source, take
+from ssl_keras.data.sources import Source, at_most, open_source, take
 from ssl_keras.data.views import ViewBatches, Views, view_batches
 from ssl_keras.experiments.checks import ConfigError
-from ssl_keras.experiments.naming import encoder_file, named_architecture
+from ssl_keras.experiments.naming import APPLICATIONS, encoder_file, named_architecture
 from ssl_keras.experiments.settings import Pretrain
 from ssl_keras.learning.learner import Learner
 from ssl_keras.learning.losses.relicv2 import ReLICv2Loss
@@ -20,7 +20,7 @@ from ssl_keras.learning.optimizers import LARS
 from ssl_keras.learning.relicv2 import ReLICv2
 from ssl_keras.learning.schedules import TargetDecay, warmup_cosine
 from ssl_keras.learning.supervised import Supervised
-from ssl_keras.networks.applications import PREFIX, from_applications
+from ssl_keras.networks.applications import from_applications
 from ssl_keras.networks.encoder import Encoder, build_encoder
 from ssl_keras.networks.heads import Predictor, Projector
 from ssl_keras.networks.recalibration import recalibrate
@@ -107,12 +107,22 @@ class Setup:
         crops = self.config.views
         scale = self.image_size / preset
         small_size = max(8, round(scale * Views.preset(preset).small_size))
-        return Views.preset(preset, size=self.image_size, large=crops.large, small=crops.small, small_size=small_size)
+        views = Views.preset(preset, size=self.image_size, large=crops.large, small=crops.small, small_size=small_size)
+        area = (crops.smallest_area, 1.0)
+        return replace(views, large_augmentations=tuple(replace(one, area=area) for one in views.large_augmentations))
 
     @property
     def input_shape(self) -> tuple[int, int, int]:
         """Of the large crops."""
         return self.image_size, self.image_size, 3
+
+    @cached_property
+    def architecture(self) -> str:
+        """The encoder's string, or the name of a network that has none."""
+        if self.config.init is None:
+            return str(named_architecture(self.config.architecture, self.image_size))
+        encoder = self.encoder()
+        return str(getattr(encoder, "architecture", encoder.name))
 
     def encoder(self) -> keras.Model:
         """The encoder as it stands before training: drawn from the seed, or the one that ``init`` names."""
@@ -120,8 +130,8 @@ class Setup:
         if init is None:
             architecture = named_architecture(self.config.architecture, self.image_size)
             return build_encoder(architecture, self.input_shape, seed=self.config.seed)
-        if init.startswith(PREFIX):
-            return from_applications(init, self.input_shape)
+        if init.startswith(APPLICATIONS):
+            return from_applications(init.removeprefix(APPLICATIONS), self.input_shape)
         return load(encoder_file(init))
 
     def untrained(self) -> keras.Model:
@@ -204,5 +214,5 @@ class Setup:
 
 def measure_statistics(encoder: keras.Model, images: Source, size: int) -> None:
     """Takes an encoder's BN statistics from up to 2048 images at ``size`` pixels, in place."""
-    batches = evaluation_batches(take(images, min(RECALIBRATION_IMAGES, images.size)), size, RECALIBRATION_BATCH)
+    batches = evaluation_batches(at_most(images, RECALIBRATION_IMAGES), size, RECALIBRATION_BATCH)
     recalibrate(encoder, (batch["image"] for batch in batches))

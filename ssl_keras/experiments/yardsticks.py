@@ -47,7 +47,6 @@ def supervised(run: Path, setup: Setup, label: str) -> keras.Model:
             fit(setup, learner, schedule, [], label)
     finally:
         keras.config.set_dtype_policy("float32")
-    path.parent.mkdir(exist_ok=True)
     with replacing(path) as temporary:
         learner.encoder.save(temporary)
     return load(path)

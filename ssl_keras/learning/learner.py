@@ -58,7 +58,14 @@ class Learner(keras.Model):
         return tf.transpose(tf.reshape(vectors, (-1, views, vectors.shape[-1])), (1, 0, 2))
 
     def compile(self, optimizer: Any, **kwargs: Any) -> None:
-        """Configures training; the objective is the learner's own, so there is no ``loss`` argument."""
+        """Configures training; the objective is the learner's own, so there is no ``loss`` argument.
+
+        Raises:
+            ValueError: The optimizer clips gradients and there are several replicas: Keras clips each replica's share.
+        """
+        clips = [name for name in ("clipnorm", "clipvalue", "global_clipnorm") if getattr(optimizer, name, None)]
+        if clips and self.distribute_strategy.num_replicas_in_sync > 1:
+            raise ValueError(f"{clips[0]} would clip each replica's gradients before they are summed: leave it out")
         super().compile(optimizer=optimizer, **kwargs)
         if not self.optimizer.built:
             # Vectors (biases, batch normalisation) are never decayed.

@@ -16,7 +16,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from ssl_keras.data.evaluation import evaluation_batches
-from ssl_keras.data.sources import Source, open_source, take
+from ssl_keras.data.sources import Source, at_most, open_source
 from ssl_keras.learning import measures
 
 Logs = dict[str, Any]
@@ -65,7 +65,7 @@ class KNN(keras.callbacks.Callback):
         data_dir: str | None = None,
     ) -> None:
         super().__init__()
-        self.source = _some(open_source(source, data_dir=data_dir), images, seed)
+        self.source = at_most(open_source(source, data_dir=data_dir), images, seed)
         self.labels = self.source.labels(label)
         self.classes = len(self.source.label_sets[label])
         # A source may be sorted by class: the halves are drawn.
@@ -107,7 +107,7 @@ class Spread(keras.callbacks.Callback):
         warn: Callable[[str], None] = print,
     ) -> None:
         super().__init__()
-        self.source = _some(open_source(source, data_dir=data_dir), images, seed)
+        self.source = at_most(open_source(source, data_dir=data_dir), images, seed)
         self.size, self.every, self.warn = size, every, warn
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
@@ -169,6 +169,8 @@ class StopAtNaN(keras.callbacks.Callback):
 class Recorder(keras.callbacks.Callback):
     """Writes every scalar as a JSON line and to TensorBoard; give it after the monitors whose numbers it writes.
 
+    A term of the loss is its mean since the row before, not Keras's running mean over the epoch.
+
     Args:
         metrics: The file of JSON lines; a resumed run appends, rows past the model's step are dropped first.
         tensorboard: Folder of the event files.
@@ -182,6 +184,7 @@ class Recorder(keras.callbacks.Callback):
         self.batch_size, self.every = batch_size, every
         self._file: TextIO | None = None
         self._clock = (0.0, 0)
+        self._batches, self._row = 0, (0, dict[str, float]())
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
         """Opens the files."""
@@ -196,22 +199,35 @@ class Recorder(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
         """Writes a row every few steps."""
+        self._batches = batch + 1
         if self.model.step % self.every == 0:
-            self._write({**(logs or {}), "images_per_s": self._rate()})
+            self._write({**self._since_row(logs or {}), "images_per_s": self._rate()})
 
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
         """Starts the clock again, so that the monitors' time does not count as training time."""
         self._clock = (time.perf_counter(), self.model.step)
+        self._batches, self._row = 0, (0, {})
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         """Writes the epoch's row with all that the monitors measured."""
-        self._write({"epoch": epoch + 1, **(logs or {})})
+        self._write({"epoch": epoch + 1, **self._since_row(logs or {})})
 
     def on_train_end(self, logs: Logs | None = None) -> None:
         """Closes the files."""
         if self._file:
             self._file.close()
             self._writer.close()
+
+    def _since_row(self, logs: Logs) -> Logs:
+        """The logs, terms averaged over the batches since the last row, and left out if there are none."""
+        terms = {name: float(logs[name]) for metric in self.model.metrics if (name := metric.name) in logs}
+        (before, means), now = self._row, self._batches
+        self._row = (now, terms)
+        others = {name: value for name, value in logs.items() if name not in terms}
+        if now == before:
+            return others
+        since = {name: (now * mean - before * means.get(name, 0.0)) / (now - before) for name, mean in terms.items()}
+        return since | others
 
     def _rate(self) -> float:
         (then, at), now, step = self._clock, time.perf_counter(), self.model.step
@@ -273,10 +289,6 @@ def write_projector(
         (tensorboard / "sprite.png").write_bytes(tf.io.encode_png(sprite).numpy())
         lines += ['  sprite { image_path: "sprite.png"', f"    single_image_dim: {size} single_image_dim: {size} }}"]
     (tensorboard / "projector_config.pbtxt").write_text("\n".join([*lines, "}"]) + "\n")
-
-
-def _some(source: Source, images: int, seed: int) -> Source:
-    return take(source, min(images, source.size), seed)
 
 
 def _due(epoch: int, every: int, params: dict[str, Any]) -> bool:

@@ -22,7 +22,7 @@ class LARS(keras.optimizers.Optimizer):
         weight_decay: L2 coefficient that joins the gradient of kernels.
         trust_coefficient: Called eta in the papers, 1e-3.
         name: Name of the optimizer.
-        **kwargs: What every Keras optimizer takes, clipping excepted.
+        **kwargs: What every Keras optimizer takes.
 
     Raises:
         ValueError: A value is out of range.

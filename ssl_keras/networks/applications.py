@@ -5,21 +5,18 @@ from typing import Any
 
 import keras
 
-PREFIX = "keras.applications:"
-
 
 def from_applications(name: str, input_shape: tuple[int, int, int], weights: str | None = "imagenet") -> keras.Model:
     """A network of ``keras.applications`` without its classifier: images (B, H, W, 3) in [0, 1] to (B, D).
 
     Args:
-        name: As Keras spells it, with or without the prefix ``keras.applications:``; ``ResNet50``, say.
+        name: As Keras spells it; ``ResNet50``, say.
         input_shape: (H, W, 3).
         weights: What Keras takes; ``imagenet`` is downloaded by Keras on first use, None draws them.
 
     Raises:
         ValueError: There is no such network.
     """
-    name = name.removeprefix(PREFIX)
     networks = {
         key: value for key, value in vars(keras.applications).items() if inspect.isfunction(value) and key[0].isupper()
     }

@@ -125,7 +125,7 @@ def write_results(path: str | os.PathLike[str], rows: Iterable[Row], provenance:
     """Writes ``results.json`` whole or not at all.
 
     Args:
-        path: of the file; its folder exists.
+        path: of the file; its folder is made if absent.
         rows: in the order they are to be read.
         provenance: as the function of that name gives it.
 
@@ -137,6 +137,7 @@ def write_results(path: str | os.PathLike[str], rows: Iterable[Row], provenance:
     validate(document)
     text = json.dumps(document, indent=1, allow_nan=False) + "\n"
     target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as file:

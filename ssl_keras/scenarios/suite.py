@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ssl_keras.data.shapes import LABEL_SETS, SIDES
-from ssl_keras.data.sources import Source, open_source, take
+from ssl_keras.data.sources import Source, at_most, open_source
 from ssl_keras.learning.measures import Floats, Integers
 from ssl_keras.scenarios.features import RawPixels, extract, weights_hash
 from ssl_keras.scenarios.knn import knn
@@ -148,8 +148,7 @@ def run(
         splits = _open(group, image_size, data_dir, evaluation, report)
         if splits:
             limited = [
-                source if limit is None else take(source, min(limit, source.size), seed)
-                for source, limit in zip(splits, (limit_train, limit_test), strict=True)
+                at_most(source, limit, seed) for source, limit in zip(splits, (limit_train, limit_test), strict=True)
             ]
             _evaluate(encoders, group, limited, image_size, seed, evaluation, answers, report)
     for name, encoder in encoders.items():

@@ -45,7 +45,7 @@ def test_a_folder_of_other_things_is_refused(tmp_path: Path) -> None:
     (tmp_path / "holiday.jpg").touch()
     with pytest.raises(ConfigError, match=r"it holds holiday\.jpg"):
         RunFolder(tmp_path, CONFIG, "conv_c8")
-    assert not (tmp_path / "config.json").exists()
+    assert [item.name for item in tmp_path.iterdir()] == ["holiday.jpg"]
 
 
 def test_two_processes_refuse_each_other(tmp_path: Path) -> None:
@@ -77,6 +77,13 @@ def test_an_unwritable_folder(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(OSError, match=r"cannot write in .*file/run.*--out"):
         check_writable(tmp_path / "file" / "run")
+
+
+def test_looking_leaves_nothing_behind(tmp_path: Path) -> None:
+    check_writable(tmp_path / "deep" / "run")
+    with pytest.raises(RuntimeError), replacing(tmp_path / "export" / "encoder.onnx"):
+        raise RuntimeError
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_failure_leaves_the_old_file_and_no_new_one(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from ssl_keras.networks.applications import from_applications
 
 
 def test_images_in_0_1_reach_the_network_as_its_own_preprocessing_gives_them():
-    encoder = from_applications("keras.applications:MobileNetV2", (32, 32, 3), weights=None)
+    encoder = from_applications("MobileNetV2", (32, 32, 3), weights=None)
     x = np.random.default_rng(0).random((2, 32, 32, 3), np.float32)
     network = next(layer for layer in encoder.layers if isinstance(layer, keras.Model))
     want = network(keras.applications.mobilenet_v2.preprocess_input(255 * x))

@@ -196,6 +196,11 @@ def take(source: Source, n: int, seed: int = 0) -> Source:
     return Subset(source, np.sort(shuffled(source.size, seed)[:n]), f"{source.name}[{n} of seed {seed}]")
 
 
+def at_most(source: Source, n: int | None, seed: int = 0) -> Source:
+    """As `take`, but the whole source where it has no more than `n` images or `n` is None."""
+    return source if n is None else take(source, min(n, source.size), seed)
+
+
 def eighty_twenty(source: Source, name: str, seed: int = 0) -> Source:
     """``train`` (80 %), ``test`` (20 %) or ``all`` of a source that has no splits of its own.
 
