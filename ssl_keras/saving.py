@@ -15,6 +15,8 @@ SERIALIZABLE = (
     "networks.encoder",
     "networks.heads",
     "learning.losses.relicv2",
+    "learning.losses.nt_xent",
+    "learning.losses.byol",
     "learning.optimizers",
     "learning.schedules",
     "learning.relicv2",

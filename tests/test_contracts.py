@@ -12,6 +12,8 @@ EXAMPLES = {
     "Projector": lambda: sk.Projector(4, 6, 5, synchronized=False),
     "Predictor": lambda: sk.Predictor(4, 6, 5),
     "ReLICv2Loss": lambda: sk.ReLICv2Loss(0.1, 1.0, 0.5, False),
+    "NTXentLoss": lambda: sk.NTXentLoss(0.3),
+    "BYOLLoss": lambda: sk.BYOLLoss(),
     "LARS": lambda: sk.LARS(0.2, 0.8, 1e-4, 1e-2),
     "TargetDecay": lambda: sk.TargetDecay(0.97, 40),
     "ReLICv2": lambda: sk.ReLICv2(
@@ -33,6 +35,13 @@ def ours():
 
 def test_every_registered_class_has_an_example():
     assert ours() == sorted(EXAMPLES)
+
+
+def test_the_contract_holds_for_a_learner_without_predictor_and_target():
+    encoder, projector = sk.build_encoder("conv_c4", (8, 8, 3)), sk.Projector(4, 6, 5)
+    assert_serialisable(
+        sk.ReLICv2(encoder, projector=projector, predictor=None, target_decay=None, loss=sk.NTXentLoss())
+    )
 
 
 @pytest.mark.parametrize("name", EXAMPLES)

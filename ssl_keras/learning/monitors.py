@@ -238,7 +238,7 @@ class Recorder(keras.callbacks.Callback):
         step = self.model.step
         row = {"step": step, **{name: float(value) for name, value in scalars.items()}}
         row["learning_rate"] = float(self.model.optimizer.learning_rate.numpy())
-        if hasattr(self.model, "target_decay"):
+        if getattr(self.model, "target_decay", None):
             row["target_decay"] = float(self.model.target_decay(step))
         assert self._file is not None
         self._file.write(json.dumps(row) + "\n")

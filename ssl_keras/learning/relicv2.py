@@ -1,7 +1,7 @@
-"""ReLICv2: an online network predicts an EMA target across views (arXiv 2201.05119)."""
+"""ReLICv2: an online network predicts an EMA target across views (arXiv 2201.05119). SimCLR and BYOL by switches."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal, Protocol
 
 import keras
 import tensorflow as tf
@@ -12,6 +12,19 @@ from ssl_keras.learning.losses.relicv2 import ReLICv2Loss
 from ssl_keras.learning.schedules import TargetDecay
 from ssl_keras.networks.heads import Predictor, Projector, clone_with_weights
 
+PAPER_DECAY = TargetDecay(0.996)
+
+
+class Objective(Protocol):
+    """A loss over views: called as :func:`ssl_keras.relicv2_loss`, it returns scalars under its ``terms``."""
+
+    terms: tuple[str, ...]
+
+    def __call__(
+        self, online: Tensor, target: Tensor, negatives: Tensor | None = None, *, positives: Tensor | None = None
+    ) -> dict[str, Tensor]:
+        """The terms; ``loss`` is what is minimised."""
+
 
 @keras.saving.register_keras_serializable("ssl_keras")
 class ReLICv2(Learner):
@@ -21,14 +34,18 @@ class ReLICv2(Learner):
     encoder and projector that keeps its own BN statistics and runs in training mode. Large views pass both
     sides, small ones the online side only, without touching the BN statistics that evaluation uses.
 
+    Other methods differ in switches: SimCLR is ``loss=NTXentLoss()`` with neither predictor nor target, BYOL is
+    ``loss=BYOLLoss()``. Without a target the online projections are what is compared with, and the loss decides
+    whether gradients reach them.
+
     Args:
         encoder: The online encoder; also what is evaluated and saved.
         projector: Embeddings to projections; default ``Projector`` of the papers' size.
-        predictor: Projections to predictions; default ``Predictor`` of the papers' size.
-        loss: Called as :class:`ReLICv2Loss`; default its defaults.
+        predictor: Projections to predictions; "default" is ``Predictor`` of the papers' size, None has none.
+        loss: An :class:`Objective`; default ``ReLICv2Loss`` with its defaults.
         negatives: Negatives per anchor drawn from the global batch, 10 in the paper (remembered, unverified);
             0 takes all other images.
-        target_decay: The target's decay by step; default ``TargetDecay(0.996)``.
+        target_decay: The target's decay by step; None has no target network.
         seed: Seed of the negatives.
         name: Name of the model.
     """
@@ -38,52 +55,57 @@ class ReLICv2(Learner):
         encoder: keras.Model,
         *,
         projector: keras.Model | None = None,
-        predictor: keras.Model | None = None,
-        loss: ReLICv2Loss | None = None,
+        predictor: keras.Model | Literal["default"] | None = "default",
+        loss: Objective | None = None,
         negatives: int = 10,
-        target_decay: Callable[[Tensor], Tensor] | None = None,
+        target_decay: Callable[[Tensor], Tensor] | None = PAPER_DECAY,
         seed: int = 0,
         name: str = "relicv2",
     ) -> None:
-        super().__init__(encoder, terms=("loss", "contrastive", "invariance"), seed=seed, name=name)
+        loss = loss or ReLICv2Loss()
+        super().__init__(encoder, terms=loss.terms, seed=seed, name=name)
         self.projector = projector or Projector(encoder.output_shape[-1])
-        self.predictor = predictor or Predictor(self.projector.output_shape[-1])
-        self.target_encoder = clone_with_weights(encoder)
-        self.target_projector = clone_with_weights(self.projector)
-        self.objective_loss = loss or ReLICv2Loss()
+        self.predictor = Predictor(self.projector.output_shape[-1]) if predictor == "default" else predictor
+        self.target_decay = target_decay
+        self.target_encoder = clone_with_weights(encoder) if target_decay else None
+        self.target_projector = clone_with_weights(self.projector) if target_decay else None
+        self.objective_loss = loss
         self.negatives = negatives
-        self.target_decay = target_decay or TargetDecay()
 
     @property
     def learned_variables(self) -> list[Any]:
         """Weights of the online side."""
-        sides = (self.encoder, self.projector, self.predictor)
-        return [variable for side in sides for variable in side.trainable_variables]
+        return [variable for side in self._online_sides for variable in side.trainable_variables]
+
+    @property
+    def _online_sides(self) -> list[keras.Model]:
+        return [side for side in (self.encoder, self.projector, self.predictor) if side is not None]
 
     def objective(self, batch: Batch) -> dict[str, Tensor]:
         """The loss and its terms on this replica's images."""
         large = batch["large"]
-        images, views = large.shape[0], large.shape[1]
-        folded = self.fold(large)
-        target = self.target_projector(self.target_encoder(folded, training=True), training=True)
-        target = distribution.gather(tf.stop_gradient(self.unfold(target, views)), axis=1)
-        online = self._online(large)
+        online, projections = self._online(large)
+        target = distribution.gather(projections if self.target_encoder is None else self._target(large), axis=1)
         if "small" in batch:
             online = tf.concat([online, self._without_statistics(batch["small"])], axis=0)
-        positions = distribution.rows(images)
+        positions = distribution.rows(large.shape[0])
         return self.objective_loss(online, target, self._negatives(positions, target.shape[1]), positives=positions)
 
-    def _online(self, views: Tensor) -> Tensor:
-        embeddings = self.encoder(self.fold(views), training=True)
-        return self.unfold(self.predictor(self.projector(embeddings, training=True), training=True), views.shape[1])
+    def _online(self, views: Tensor) -> tuple[Tensor, Tensor]:
+        """Predictions and projections (V, b, P); the same where there is no predictor."""
+        projections = self.projector(self.encoder(self.fold(views), training=True), training=True)
+        predictions = self.predictor(projections, training=True) if self.predictor else projections
+        return self.unfold(predictions, views.shape[1]), self.unfold(projections, views.shape[1])
+
+    def _target(self, views: Tensor) -> Tensor:
+        projections = self.target_projector(self.target_encoder(self.fold(views), training=True), training=True)
+        return tf.stop_gradient(self.unfold(projections, views.shape[1]))
 
     def _without_statistics(self, views: Tensor) -> Tensor:
         """The online output, BN moving statistics left as they were: small views would skew them."""
-        statistics = [
-            v for side in (self.encoder, self.projector, self.predictor) for v in side.non_trainable_variables
-        ]
+        statistics = [variable for side in self._online_sides for variable in side.non_trainable_variables]
         before = [tf.identity(variable.value) for variable in statistics]
-        output = self._online(views)
+        output, _ = self._online(views)
         with tf.control_dependencies([output]):
             for variable, value in zip(statistics, before, strict=True):
                 variable.assign(value)
@@ -98,6 +120,8 @@ class ReLICv2(Learner):
 
     def after_step(self) -> None:
         """Moves the target towards the new online weights; BN statistics are the target's own (BYOL)."""
+        if self.target_decay is None:
+            return
         decay = self.target_decay(self.optimizer.iterations)
         pairs = ((self.encoder, self.target_encoder), (self.projector, self.target_projector))
         for online_side, target_side in pairs:

@@ -17,8 +17,8 @@ def views(**overrides):
 
 def relicv2(**settings):
     encoder = sk.build_encoder("conv_c4 | basic_s2_c8", (16, 16, 3))
-    heads = {"projector": sk.Projector(8, 16, 8), "predictor": sk.Predictor(8, 16, 8)}
-    model = sk.ReLICv2(encoder, **heads, **{"negatives": 4, **settings})
+    usual = {"projector": sk.Projector(8, 16, 8), "predictor": sk.Predictor(8, 16, 8), "negatives": 4}
+    model = sk.ReLICv2(encoder, **{**usual, **settings})
     model.compile(keras.optimizers.SGD(0.1, momentum=0.9))
     return model
 
@@ -59,6 +59,28 @@ def test_small_views_teach_but_leave_the_online_statistics_alone():
     ]
     assert all(different)
     assert not np.array_equal(start[0], with_small.encoder.trainable_variables[0])
+
+
+def test_without_a_target_the_online_projections_are_the_keys_and_learn_from_both_sides():
+    model = relicv2(loss=sk.NTXentLoss(), predictor=None, target_decay=None, negatives=0)
+    assert model.target_encoder is None and not hasattr(model.predictor, "weights")
+    start = snapshot(model.learned_variables)
+    batch = next(iter(sk.view_batches(IMAGES, views(), 16).dataset()))
+    with tf.GradientTape() as tape:
+        terms = model.objective(batch)
+    folded = tf.reshape(batch["large"], (-1, 16, 16, 3))
+    projections = model.projector(model.encoder(folded, training=True), training=True)
+    projections = tf.transpose(tf.reshape(projections, (16, 2, -1)), (1, 0, 2))
+    both = sk.nt_xent_loss(projections, projections)
+    np.testing.assert_allclose(terms["loss"], both["loss"], rtol=1e-5)
+    assert all(np.any(gradient) for gradient in tape.gradient(terms["loss"], model.learned_variables)[:1])
+    model.fit(sk.view_batches(IMAGES, views(), 16), verbose=0)
+    assert all(not np.array_equal(a, b) for a, b in zip(start, snapshot(model.learned_variables), strict=True))
+
+
+def test_byol_is_a_loss_on_the_same_learner():
+    history = relicv2(loss=sk.BYOLLoss()).fit(sk.view_batches(IMAGES, views(small=1, small_size=8), 16), verbose=0)
+    assert set(history.history) == {"loss"} and 0 < history.history["loss"][0] < 4
 
 
 def test_unfolding_inverts_folding():

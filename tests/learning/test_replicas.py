@@ -27,6 +27,11 @@ PROGRAM = textwrap.dedent(
         encoder = sk.build_encoder("conv_c4 | basic_s2_c8", (16, 16, 3), synchronized=synchronized)
         if name == "supervised":
             return sk.Supervised(encoder, 3)
+        if name == "simclr":
+            return sk.ReLICv2(
+                encoder, projector=sk.Projector(8, 16, 8), predictor=None, loss=sk.NTXentLoss(), negatives=0,
+                target_decay=None,
+            )
         return sk.ReLICv2(
             encoder, projector=sk.Projector(8, 16, 8), predictor=sk.Predictor(8, 16, 8), negatives=4,
             loss=sk.ReLICv2Loss(0.2, 1.0, 1.0), target_decay=sk.TargetDecay(0.9),
@@ -46,7 +51,7 @@ PROGRAM = textwrap.dedent(
 )
 CASES = [
     {"learner": learner, "optimizer": optimizer, "replicas": replicas, "synchronized": True}
-    for learner in ("relicv2", "supervised")
+    for learner in ("relicv2", "simclr", "supervised")
     for optimizer in ("sgd", "lars")
     for replicas in (1, 2)
 ] + [{"learner": "relicv2", "optimizer": "sgd", "replicas": 2, "synchronized": False}]

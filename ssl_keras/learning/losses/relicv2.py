@@ -5,6 +5,8 @@ from typing import Any
 import keras
 from keras import ops
 
+from ssl_keras.learning.losses.pairs import checked_views, unit_vectors
+
 Tensor = Any
 
 
@@ -49,7 +51,9 @@ def relicv2_loss(
     Raises:
         ValueError: No pair is left, the shapes disagree, or the temperature is not positive.
     """
-    views, large = _checked_shapes(online, target, temperature, same_view_pairs)
+    views, large = checked_views("relicv2_loss", online, target, least=1 if same_view_pairs else 2)
+    if not temperature > 0:
+        raise ValueError(f"relicv2_loss needs a temperature above 0, got {temperature}")
     log_p, at_positive = _log_probabilities(online, target, negatives, positives, temperature)
     pair_weight = ops.ones((views, large), log_p.dtype)
     if not same_view_pairs:
@@ -62,27 +66,11 @@ def relicv2_loss(
     return {"loss": loss, "contrastive": contrastive, "invariance": invariance}
 
 
-def _checked_shapes(online: Tensor, target: Tensor, temperature: float, same_view_pairs: bool) -> tuple[int, int]:
-    views, large = online.shape[0], target.shape[0]
-    if len(online.shape) != 3 or len(target.shape) != 3 or views < large or online.shape[2] != target.shape[2]:
-        raise ValueError(
-            f"relicv2_loss needs online (V, b, P) and target (L, B, P) with V >= L, large views first; "
-            f"got {tuple(online.shape)} and {tuple(target.shape)}"
-        )
-    if not temperature > 0:
-        raise ValueError(f"relicv2_loss needs a temperature above 0, got {temperature}")
-    if views == 1 and not same_view_pairs:
-        raise ValueError("relicv2_loss has no pair of views left: give two views or same_view_pairs=True")
-    return views, large
-
-
 def _log_probabilities(
     online: Tensor, target: Tensor, negatives: Tensor | None, positives: Tensor | None, temperature: float
 ) -> tuple[Tensor, Tensor]:
     """Log-probabilities (V, b, L, candidates), and those of the positives (V, b, L)."""
-    dtype = "float64" if keras.backend.standardize_dtype(online.dtype) == "float64" else "float32"
-    anchors = ops.normalize(ops.cast(online, dtype), axis=-1)
-    keys = ops.normalize(ops.stop_gradient(ops.cast(target, dtype)), axis=-1)
+    anchors, keys = unit_vectors(online), unit_vectors(ops.stop_gradient(target))
     views, images, size = anchors.shape
     large, batch, _ = keys.shape
     logits = ops.matmul(
@@ -93,7 +81,7 @@ def _log_probabilities(
     own_row = ops.reshape(ops.cast(own_row, "int32"), (images, 1))
     if negatives is None:
         log_p = ops.log_softmax(logits, axis=-1)
-        is_positive = ops.cast(ops.equal(own_row, ops.reshape(ops.arange(batch, dtype="int32"), (1, batch))), dtype)
+        is_positive = ops.one_hot(own_row[:, 0], batch, dtype=log_p.dtype)
         return log_p, ops.sum(log_p * ops.reshape(is_positive, (1, images, 1, batch)), axis=-1)
     candidates = ops.concatenate([own_row, ops.cast(negatives, "int32")], axis=1)
     candidates = ops.broadcast_to(
@@ -129,6 +117,8 @@ class ReLICv2Loss:
         same_view_pairs: Whether pairs of a view with itself count.
         name: Name in logs.
     """
+
+    terms = ("loss", "contrastive", "invariance")
 
     def __init__(
         self,
