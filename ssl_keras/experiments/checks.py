@@ -28,26 +28,26 @@ def check_types(config: Any) -> None:
 
 
 def at_least(config: Any, **bounds: float) -> None:
-    """Checks lower bounds by field name.
+    """Checks lower bounds by field name; "auto" and other words pass.
 
     Raises:
         ConfigError: A value lies below its bound.
     """
     for name, low in bounds.items():
         value = getattr(config, name)
-        if not value >= low:
+        if not isinstance(value, str) and not value >= low:
             raise ConfigError(f"{_where(config, name)} is {value}: it must be at least {low:g}")
 
 
 def within(config: Any, **bounds: tuple[float, float]) -> None:
-    """Checks closed intervals by field name.
+    """Checks closed intervals by field name; "auto" and other words pass.
 
     Raises:
         ConfigError: A value lies outside its interval.
     """
     for name, (low, high) in bounds.items():
         value = getattr(config, name)
-        if not low <= value <= high:
+        if not isinstance(value, str) and not low <= value <= high:
             raise ConfigError(f"{_where(config, name)} is {value}: it must lie in [{low:g}, {high:g}]")
 
 

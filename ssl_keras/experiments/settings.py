@@ -14,9 +14,11 @@ from ssl_keras.experiments.checks import ConfigError, at_least, check_types, wit
 
 Format = Literal["keras", "savedmodel", "litert", "onnx"]
 Yardstick = Literal["pixels", "untrained", "supervised"]
+Mode = Literal["relicv2", "relic", "simclr", "byol"]
 Source = Annotated[str, arg(metavar="SOURCE")]
 Folder = Annotated[str, arg(metavar="FOLDER")]
 Images = Annotated[int | None, arg(metavar="INT")]
+Number = float | Literal["auto"]
 Minutes = Annotated[float | None, arg(metavar="MINUTES")]
 OptionalFolder = Annotated[str | None, arg(metavar="FOLDER")]
 EncoderPath = Positional[Annotated[str, arg(metavar="RUN_OR_ENCODER")]]
@@ -45,19 +47,19 @@ class Crops:
 
 @dataclass(frozen=True)
 class Objective:
-    """The ReLICv2 loss.
+    """The loss.
 
     Defaults are for short schedules; ``imagenet`` has the paper's values.
     """
 
-    temperature: float = 0.2
-    """Divides the cosines. [paper: 0.2]"""
+    temperature: Number = "auto"
+    """Divides the cosines. auto: 0.2, and 0.5 in simclr; byol has none. [paper: 0.2]"""
     contrastive_weight: float = 1.0
-    """Weight of the contrastive term. [paper: 0.3]"""
+    """Weight of the contrastive term, in relicv2. [paper: 0.3]"""
     invariance_weight: float = 0.5
-    """Weight of the invariance term (a KL divergence). [paper: 5]"""
+    """Weight of the invariance term (a KL divergence), in relicv2 and relic. [paper: 5]"""
     same_view_pairs: bool = False
-    """Whether to also compare each large crop with itself. [paper: yes]"""
+    """Whether to also compare each large crop with itself, in relicv2 and relic. [paper: yes]"""
     negatives: int = 0
     """Negatives per anchor, drawn from the batch; 0 takes all others. [paper: 10]"""
 
@@ -75,28 +77,28 @@ class Heads:
     """Hidden units of the projector. [paper: 4096]"""
     projection: int = 128
     """Size of the vectors that the loss compares. [paper: 256]"""
-    predictor_hidden: int = 1024
-    """Hidden units of the predictor. [paper: 4096]"""
+    predictor_hidden: int | Literal["auto"] = "auto"
+    """Hidden units of the predictor; 0 has no predictor. auto: as the projector, none in simclr. [paper: 4096]"""
 
     def __post_init__(self) -> None:
         check_types(self)
-        at_least(self, projector_hidden=1, projection=2, predictor_hidden=1)
+        at_least(self, projector_hidden=1, projection=2, predictor_hidden=0)
 
 
 @dataclass(frozen=True)
 class Optimization:
-    """How the weights move."""
+    """How the weights move. auto: by the number of epochs, shown at the start."""
 
-    optimizer: Literal["sgd", "lars"] = "sgd"
-    """SGD with momentum 0.9 for batches up to 512, LARS for larger ones."""
-    learning_rate: float = 0.4
+    optimizer: Literal["auto", "sgd", "lars"] = "auto"
+    """SGD with momentum 0.9, or LARS. auto: SGD up to 28 epochs."""
+    learning_rate: Number = "auto"
     """For a batch of 256; scaled in proportion to the batch."""
-    weight_decay: float = 1e-6
+    weight_decay: Number = "auto"
     """Not applied to biases and batch normalisation."""
     warmup_epochs: float = 1.0
     """Epochs of linear warm-up before the cosine; at most a tenth of the run."""
-    target_ema: float = 0.9
-    """Decay of the target network at the start; it rises to 1."""
+    target_ema: float | Literal["auto", "none"] = "auto"
+    """Decay of the target network at the start; it rises to 1. none: no target network, as in simclr."""
 
     def __post_init__(self) -> None:
         check_types(self)
@@ -159,6 +161,8 @@ class Pretrain:
     """Everything random follows from it."""
     out: Folder = "auto"
     """The run folder. auto: runs/ and a name made of data and architecture."""
+    mode: Mode = "relicv2"
+    """The method. relic is version 1: contrastive weight 1, all negatives, no masks."""
     views: Crops = field(default_factory=Crops)
     loss: Objective = field(default_factory=Objective)
     heads: Heads = field(default_factory=Heads)
@@ -181,6 +185,8 @@ class Pretrain:
             within(self, minutes=(0.1, 1e6))
         if self.minutes is not None and self.epochs != "auto":
             raise ConfigError(f"minutes is {self.minutes:g} and epochs is {self.epochs}: give one, and leave the other")
+        if self.mode == "relic" and (self.loss.contrastive_weight != 1 or self.loss.negatives):
+            raise ConfigError("mode relic has a contrastive weight of 1 and all negatives: leave them, or take relicv2")
         if self.batch_size != "auto" and self.loss.negatives > self.batch_size - 1:
             raise ConfigError(
                 f"loss.negatives is {self.loss.negatives}, but a batch of {self.batch_size} has "

@@ -13,9 +13,8 @@ from ssl_keras.data.sources import Source, at_most, open_source, take
 from ssl_keras.data.views import ViewBatches, Views, view_batches
 from ssl_keras.experiments.checks import ConfigError
 from ssl_keras.experiments.naming import APPLICATIONS, encoder_file, named_architecture
+from ssl_keras.experiments.recipes import MODES, Recipe, recipe
 from ssl_keras.experiments.settings import Pretrain
-from ssl_keras.learning.learner import Learner
-from ssl_keras.learning.losses.relicv2 import ReLICv2Loss
 from ssl_keras.learning.optimizers import LARS
 from ssl_keras.learning.relicv2 import ReLICv2
 from ssl_keras.learning.schedules import TargetDecay, warmup_cosine
@@ -153,18 +152,22 @@ class Setup:
         return Schedule(min(max(round(AUTO_PASSES / self.source.size), low), high), steps)
 
     def learner(self, schedule: Schedule) -> ReLICv2:
-        """A compiled ReLICv2 learner."""
+        """A compiled learner of the config's mode."""
         config, heads, loss = self.config, self.config.heads, self.config.loss
-        encoder = self.encoder()
+        encoder, mode = self.encoder(), MODES[config.mode]
+        size, seed = heads.projection, 3 * config.seed
+        hidden = heads.predictor_hidden
+        if hidden == "auto":
+            hidden = heads.projector_hidden if mode.predictor else 0
+        ema = config.optimization.target_ema
+        target = mode.target if ema == "auto" else ema != "none"
         learner = ReLICv2(
             encoder,
-            projector=Projector(
-                encoder.output_shape[-1], heads.projector_hidden, heads.projection, seed=3 * config.seed + 1
-            ),
-            predictor=Predictor(heads.projection, heads.predictor_hidden, heads.projection, seed=3 * config.seed + 2),
-            loss=ReLICv2Loss(loss.temperature, loss.contrastive_weight, loss.invariance_weight, loss.same_view_pairs),
+            projector=Projector(encoder.output_shape[-1], heads.projector_hidden, size, seed=seed + 1),
+            predictor=Predictor(size, hidden, size, seed=seed + 2) if hidden else None,
+            loss=mode.loss(loss, mode.temperature if loss.temperature == "auto" else loss.temperature),
             negatives=loss.negatives,
-            target_decay=TargetDecay(config.optimization.target_ema, schedule.steps),
+            target_decay=TargetDecay(self.recipe(schedule).target_ema, schedule.steps) if target else None,
             seed=config.seed,
         )
         learner.compile(self.optimizer(schedule))
@@ -178,22 +181,26 @@ class Setup:
 
     def optimizer(self, schedule: Schedule) -> keras.optimizers.Optimizer:
         """The optimizer with its warm-up and cosine."""
-        wanted = self.config.optimization
-        warmup = min(round(wanted.warmup_epochs * schedule.steps_per_epoch), schedule.steps // 10)
-        rate = warmup_cosine(wanted.learning_rate * self.batch_size / 256, schedule.steps, warmup)
-        if wanted.optimizer == "lars":
-            return LARS(rate, weight_decay=wanted.weight_decay)
-        return keras.optimizers.SGD(rate, momentum=0.9, weight_decay=wanted.weight_decay or None)
+        chosen = self.recipe(schedule)
+        warmup = min(round(self.config.optimization.warmup_epochs * schedule.steps_per_epoch), schedule.steps // 10)
+        rate = warmup_cosine(chosen.learning_rate * self.batch_size / 256, schedule.steps, warmup)
+        if chosen.optimizer == "lars":
+            return LARS(rate, weight_decay=chosen.weight_decay)
+        return keras.optimizers.SGD(rate, momentum=0.9, weight_decay=chosen.weight_decay or None)
+
+    def recipe(self, schedule: Schedule) -> Recipe:
+        """How the weights move."""
+        return recipe(self.config.optimization, schedule.epochs)
 
     def cost(self, encoder: keras.Model) -> Cost | None:
         """MACs and parameters of the encoder at the image size; None for a network without a string."""
         return cost(encoder.architecture, self.input_shape) if isinstance(encoder, Encoder) else None
 
-    def describe(self, learner: Learner, schedule: Schedule) -> dict[str, str]:
+    def describe(self, learner: ReLICv2, schedule: Schedule) -> dict[str, str]:
         """What is about to happen, in the order to read it."""
         config, encoder = self.config, learner.encoder
         spent = self.cost(encoder)
-        negatives = config.loss.negatives or self.batch_size - 1
+        negatives = (config.loss.negatives or self.batch_size - 1) if MODES[config.mode].contrastive else "no"
         epochs = f"{schedule.epochs} epochs" + (" (chosen from the number of images)" if self._epochs_chosen else "")
         lines: dict[str, Any] = {
             "images": f"{self.source.size} of {self.source.name}",
@@ -201,11 +208,18 @@ class Setup:
             + (f", {self.views.small} small at {self.views.small_size} px" if self.views.small else ""),
             "architecture": str(encoder.architecture) if isinstance(encoder, Encoder) else encoder.name,
             "cost": f"{spent.params / 1e6:.2f} M parameters, {spent.macs / 1e6:.1f} M MACs an image" if spent else "",
+            "method": self._method(learner, self.recipe(schedule)),
             "batch": f"{self.batch_size} images, {negatives} negatives an anchor",
             "schedule": f"{epochs}, {schedule.steps} steps, {schedule.steps * self.batch_size} image-passes",
             "skipped": f"{len(self.source.skipped)} unreadable files" if self.source.skipped else "",
         }
         return {name: line for name, line in lines.items() if line}
+
+    def _method(self, learner: ReLICv2, chosen: Recipe) -> str:
+        target = f"target decay from {chosen.target_ema:g}" if learner.target_decay else "no target"
+        predictor = "" if learner.predictor else ", no predictor"
+        rate = f"{chosen.optimizer.upper()}, rate {chosen.learning_rate * self.batch_size / 256:g}"
+        return f"{self.config.mode}, {rate}, {target}{predictor}"
 
     @property
     def _epochs_chosen(self) -> bool:

@@ -67,8 +67,9 @@ class ReLICv2(Learner):
         self.projector = projector or Projector(encoder.output_shape[-1])
         self.predictor = Predictor(self.projector.output_shape[-1]) if predictor == "default" else predictor
         self.target_decay = target_decay
-        self.target_encoder = clone_with_weights(encoder) if target_decay else None
-        self.target_projector = clone_with_weights(self.projector) if target_decay else None
+        # Any: what is None without a target is not looked at without one.
+        self.target_encoder: Any = clone_with_weights(encoder) if target_decay else None
+        self.target_projector: Any = clone_with_weights(self.projector) if target_decay else None
         self.objective_loss = loss
         self.negatives = negatives
 

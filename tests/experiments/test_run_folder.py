@@ -31,7 +31,7 @@ def test_the_same_run_may_go_on_elsewhere(tmp_path: Path) -> None:
     ("other", "field"),
     [
         (Pretrain(batch_size=64), "batch_size = 'auto', not 64"),
-        (Pretrain(loss=Objective(temperature=0.5)), "loss.temperature = 0.2, not 0.5"),
+        (Pretrain(loss=Objective(temperature=0.5)), "loss.temperature = 'auto', not 0.5"),
     ],
 )
 def test_a_different_run_is_refused_by_field(tmp_path: Path, other: Pretrain, field: str) -> None:

@@ -46,7 +46,7 @@ class BYOLLoss:
         name: Name in logs.
     """
 
-    terms = ("loss",)
+    terms: tuple[str, ...] = ("loss",)
 
     def __init__(self, name: str = "byol") -> None:
         self.name = name

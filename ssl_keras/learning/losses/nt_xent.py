@@ -67,7 +67,7 @@ class NTXentLoss:
         name: Name in logs.
     """
 
-    terms = ("loss",)
+    terms: tuple[str, ...] = ("loss",)
 
     def __init__(self, temperature: float = 0.5, name: str = "nt_xent") -> None:
         self.temperature = temperature

@@ -118,7 +118,7 @@ class ReLICv2Loss:
         name: Name in logs.
     """
 
-    terms = ("loss", "contrastive", "invariance")
+    terms: tuple[str, ...] = ("loss", "contrastive", "invariance")
 
     def __init__(
         self,
