@@ -58,8 +58,6 @@ LENGTHS = [(1, 20), (20, 20), (28, 20), (29, 40), (90, 100), (400, 300), (9999, 
 
 
 @pytest.mark.parametrize(("epochs", "nearest"), LENGTHS)
-    ("epochs", "nearest"), [(1, 20), (20, 20), (28, 20), (29, 40), (90, 100), (400, 300), (9999, 1000)]
-)
 def test_auto_is_the_nearest_recipe(epochs, nearest):
     row = next(row for row in RECIPES if row.epochs == nearest)
     chosen = recipe(Optimization(), epochs)
