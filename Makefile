@@ -6,7 +6,7 @@ ORACLES := .venv-oracles
 STAMP := $(VENV)/.installed
 PYTEST := $(BIN)/python -m pytest -n 2 --dist worksteal
 
-.PHONY: benchmark demo install test test-slow lint types format tables check-tables
+.PHONY: benchmark demo install test test-oracles test-slow lint types format tables check-tables
 
 demo: install
 	$(BIN)/ssl-keras demo
@@ -42,6 +42,10 @@ $(ORACLES)/.installed: Makefile
 	$(ORACLES)/bin/python -m pip install --quiet torch==2.13.0 numpy==2.4.6 pillow==13.0.0 lightning-utilities==0.15.3 pydantic==2.14.3
 	$(ORACLES)/bin/python -m pip install --quiet --no-deps lightly==1.6.0 torchvision==0.29.2 lightly-utils==0.0.2 tqdm==4.70.1
 	touch $@
+
+# The same numbers as a library that nobody here wrote.
+test-oracles: install $(ORACLES)/.installed
+	ORACLES_PYTHON=$(ORACLES)/bin/python $(BIN)/python -m pytest tests/oracles
 
 benchmark: install $(ORACLES)/.installed
 	$(BIN)/python tools/benchmark.py --yardstick $(ORACLES)/bin/python

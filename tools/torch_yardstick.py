@@ -17,18 +17,13 @@ import time
 
 import numpy as np
 import torch
-
-# torchvision registers its operators with a compiled library that CPU wheels of torch do not match: declare them.
-_library = torch.library.Library("torchvision", "FRAGMENT")
-for _name in ("nms", "qnms"):
-    _library.define(f"{_name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-
-from lightly.loss import NTXentLoss  # noqa: E402
-from lightly.models import ResNetGenerator  # noqa: E402
-from lightly.models.modules import BYOLPredictionHead, BYOLProjectionHead  # noqa: E402
-from lightly.models.utils import update_momentum  # noqa: E402
-from lightly.transforms import SimCLRTransform  # noqa: E402
-from PIL import Image  # noqa: E402
+import torchvision_operators  # noqa: F401
+from lightly.loss import NTXentLoss
+from lightly.models import ResNetGenerator
+from lightly.models.modules import BYOLPredictionHead, BYOLProjectionHead
+from lightly.models.utils import update_momentum
+from lightly.transforms import SimCLRTransform
+from PIL import Image
 
 
 class Images(torch.utils.data.Dataset):

@@ -1,0 +1,1 @@
+"""Comparisons with references that nobody here wrote."""
