@@ -58,7 +58,16 @@ def case(seed, V=3, L=2, b=4, B=4, P=5, n=None):
     return rng.normal(size=(V, b, P)), rng.normal(size=(L, B, P)), negatives, positives
 
 
+def drawn(seed):
+    """Random numbers of views, of small ones among them, of images here and everywhere, and of negatives."""
+    rng = np.random.default_rng(seed)
+    L, S, B = rng.integers(1, 4), rng.integers(0, 4), rng.integers(2, 10)
+    n = rng.integers(0, B)
+    return {"V": int(L + S), "L": int(L), "b": int(rng.integers(1, B + 1)), "B": int(B), "n": int(n) or None}
+
+
 SHAPES = [
+    *(drawn(seed) for seed in range(12)),
     {"V": 2, "L": 2},
     {"V": 4, "L": 2},
     {"V": 5, "L": 3, "b": 3, "B": 7},
@@ -90,7 +99,7 @@ def test_defaults_are_the_remembered_values_of_the_paper():
     np.testing.assert_allclose(got["loss"], reference(online, target, negatives)["loss"], rtol=1e-9)
 
 
-@pytest.mark.parametrize("shape", [{"V": 3, "L": 2}, {"V": 4, "L": 2, "b": 3, "B": 6, "n": 4}], ids=str)
+@pytest.mark.parametrize("shape", [{"V": 3, "L": 2}, {"V": 4, "L": 2, "b": 3, "B": 6, "n": 4}, drawn(1)], ids=str)
 def test_gradient_equals_finite_differences_with_the_second_kl_argument_frozen(shape):
     online, target, negatives, positives = case(7, **shape)
     variable = tf.Variable(online)
