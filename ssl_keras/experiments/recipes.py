@@ -62,7 +62,7 @@ MODES = {
 """By name. Version 1 of ReLIC is version 2 without sampled negatives, masks and a contrastive weight (settings)."""
 
 RECIPES = (
-    Recipe(20, "sgd", 0.4, 1e-4, 0.5),
+    Recipe(20, "sgd", 0.4, 1e-4, 0.9),
     Recipe(40, "lars", 0.45, 1e-6, 0.97),
     Recipe(100, "lars", 0.45, 1e-6, 0.99),
     Recipe(300, "lars", 0.3, 1e-6, 0.99),

@@ -56,7 +56,7 @@ class Objective:
     """Divides the cosines. auto: 0.2, and 0.5 in simclr; byol has none. [paper: 0.2]"""
     contrastive_weight: float = 1.0
     """Weight of the contrastive term, in relicv2. [paper: 0.3]"""
-    invariance_weight: float = 0.5
+    invariance_weight: float = 0.3
     """Weight of the invariance term (a KL divergence), in relicv2 and relic. [paper: 5]"""
     same_view_pairs: bool = False
     """Whether to also compare each large crop with itself, in relicv2 and relic. [paper: yes]"""
