@@ -1,12 +1,16 @@
 """TensorFlow Datasets that are already prepared on this machine."""
 
+import contextlib
+import io
+import logging
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from PIL import Image
 
 from ssl_keras.data.sources.base import ARRAY_LIMIT, ArraySource, Source, content_hash
 
@@ -14,6 +18,18 @@ ENCODED_LIMIT = 4 * 1024**3
 """Bytes of encoded images up to which a split is held in memory."""
 
 _SPEC = re.compile(r"tfds:(?P<name>[^:]+(:\d+\.\d+\.\d+)?)(:(?P<split>[^:]+(:[^:]*\])?))?")
+
+
+@contextlib.contextmanager
+def _without_deprecations() -> Iterator[None]:
+    """TFDS warns of its own use of its own attributes, which tells a user nothing."""
+    logger = logging.getLogger("absl")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 class _Splits(Source):
@@ -64,12 +80,14 @@ class TFDSEncoded(_Splits):
 class _Set:
     """A prepared set: opens its splits."""
 
+    @_without_deprecations()
     def __init__(self, name: str, data_dir: str | os.PathLike[str] | None):
         self.name = name
         self.builder = _builder(name, data_dir)
         self.image, self.image_shape = _image_feature(self.builder.info.features, name)
         self.classes = _label_features(self.builder.info.features)
 
+    @_without_deprecations()
     def open(self, split: str) -> Source:
         import tensorflow_datasets as tfds
 
@@ -109,7 +127,7 @@ class _Set:
         features = self.builder.info.features
         label_sets = {label: tuple(features[key].names) for label, key in self.classes.items()}
         labels = {label: np.concatenate(values).astype(np.int64) for label, values in parts.items()}
-        shape = self.image_shape
+        shape = self.image_shape or _common_shape(encoded)
         source: TFDSArray | TFDSEncoded
         if shape is not None and len(encoded) * int(np.prod(shape)) <= ARRAY_LIMIT:
             source = TFDSArray(_decode_all(encoded, shape), name, labels, label_sets)
@@ -166,6 +184,18 @@ def _decode_all(encoded: list[bytes], shape: tuple[int, int, int]) -> np.ndarray
         images[start : start + len(batch)] = batch
         start += len(batch)
     return images
+
+
+def _common_shape(encoded: list[bytes]) -> tuple[int, int, int] | None:
+    """The shape that images of undeclared size share, by their headers; None when they differ."""
+    sizes: set[tuple[int, int]] = set()
+    for one in encoded:
+        with Image.open(io.BytesIO(one)) as image:
+            sizes.add(image.size)
+        if len(sizes) > 1:
+            return None
+    width, height = sizes.pop()
+    return height, width, 3
 
 
 def _builder(name: str, data_dir: str | os.PathLike[str] | None) -> Any:
