@@ -15,6 +15,7 @@ from ssl_keras.experiments.checks import ConfigError
 from ssl_keras.experiments.naming import APPLICATIONS, encoder_file, named_architecture
 from ssl_keras.experiments.recipes import MODES, Recipe, recipe
 from ssl_keras.experiments.settings import Pretrain
+from ssl_keras.learning.learner import Learner
 from ssl_keras.learning.optimizers import LARS
 from ssl_keras.learning.relicv2 import ReLICv2
 from ssl_keras.learning.schedules import TargetDecay, warmup_cosine
@@ -196,6 +197,25 @@ class Setup:
         """MACs and parameters of the encoder at the image size; None for a network without a string."""
         return cost(encoder.architecture, self.input_shape) if isinstance(encoder, Encoder) else None
 
+    def macs_per_image(self, learner: Learner) -> int:
+        """Multiply-adds that one image costs in a step: its views through every network, backward twice forward.
+
+        Convolutions and dense layers are counted, as in ``cost``; the loss, the views and the moving average are not.
+        """
+        views, sides = self.views, {"large": self.views.size, "small": self.views.small_size}
+        forward = {
+            kind: cost(learner.encoder.architecture, (side, side, 3)).macs for kind, side in sides.items() if side
+        }
+        if not isinstance(learner, ReLICv2):
+            return 3 * views.large * (forward["large"] + _dense_macs(learner.classifier))
+        online = _dense_macs(learner.projector) + (_dense_macs(learner.predictor) if learner.predictor else 0)
+        macs = 3 * views.large * (forward["large"] + online)
+        if views.small:
+            macs += 3 * views.small * (forward["small"] + online)
+        if learner.target_decay:
+            macs += views.large * (forward["large"] + _dense_macs(learner.projector))
+        return macs
+
     def describe(self, learner: ReLICv2, schedule: Schedule) -> dict[str, str]:
         """What is about to happen, in the order to read it."""
         config, encoder = self.config, learner.encoder
@@ -224,6 +244,10 @@ class Setup:
     @property
     def _epochs_chosen(self) -> bool:
         return self.config.epochs == "auto" and self.config.minutes is None
+
+
+def _dense_macs(head: keras.Model) -> int:
+    return sum(math.prod(layer.kernel.shape) for layer in head.layers if isinstance(layer, keras.layers.Dense))
 
 
 def measure_statistics(encoder: keras.Model, images: Source, size: int) -> None:

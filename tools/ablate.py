@@ -1,0 +1,156 @@
+"""Runs a comparison of ``configs/ablations``: every cell on every set with every seed, at equal compute. Resumable.
+
+    python tools/ablate.py relicv2 --out runs/ablations --seeds 0 1 2 [--cells ReLICv2 SimCLR] [--sources tfds:cifar10]
+
+Each finished run is one JSON file in the folder, so that the same command goes on where it was stopped. A cell learns
+for as many steps as the base's multiply-adds allow, forward and backward of every network. With ``--tune`` it is judged
+on a fifth of the training images, held out; without, on the test split.
+
+    python tools/ablate.py relicv2 --out runs/ablations --table tools/results/ablations.json
+
+writes the table of what is finished: mean and range over seeds.
+"""
+
+import argparse
+import dataclasses
+import importlib
+import json
+import os
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import keras
+import numpy as np
+
+from ssl_keras.data.sources import Source, open_source
+from ssl_keras.data.sources.base import Subset, shuffled
+from ssl_keras.experiments.pretrain import fit
+from ssl_keras.experiments.run_folder import write_json
+from ssl_keras.experiments.settings import Pretrain
+from ssl_keras.experiments.setup import Schedule, Setup
+from ssl_keras.scenarios import suite
+
+PROTOCOLS = ("knn20", "knn200", "linear")
+
+
+def changed(base: Pretrain, fields: Mapping[str, Any]) -> Pretrain:
+    """The base with dotted fields replaced."""
+    groups: dict[str, dict[str, Any]] = {}
+    for path, value in fields.items():
+        group, _, name = path.rpartition(".")
+        groups.setdefault(group, {})[name] = value
+    own = groups.pop("", {})
+    return dataclasses.replace(
+        base, **own, **{group: dataclasses.replace(getattr(base, group), **values) for group, values in groups.items()}
+    )
+
+
+def steps_of(setup: Setup, base: Setup, passes: int, label: str | None) -> tuple[int, int]:
+    """Steps that cost as many multiply-adds as ``passes`` images cost the base, and what one image costs here."""
+    once = Schedule(20, 1000)
+    costs = [
+        one.macs_per_image(one.supervised(once, name) if name else one.learner(once))
+        for one, name in ((setup, label), (base, None))
+    ]
+    keras.backend.clear_session()
+    return round(passes * costs[1] / costs[0] / setup.batch_size), costs[0]
+
+
+def run_cell(name: str, config: Pretrain, base: Pretrain, label: str | None, passes: int, tune: bool) -> dict[str, Any]:
+    """Trains one cell and judges it beside nothing else."""
+    setup, images = Setup(config), open_source(config.data)
+    train, test = _held_out(images, config.seed) if tune else (images, images.split("test"))
+    # What is held out is not learned from either.
+    setup.__dict__["source"] = train
+    base_setup = Setup(base)
+    base_setup.__dict__["source"] = train
+    steps, macs = steps_of(setup, base_setup, passes, label)
+    schedule = Schedule(1, steps)
+    learner = setup.supervised(schedule, label) if label else setup.learner(schedule)
+    started = time.monotonic()
+    fit(setup, learner, schedule, [], label)
+    seconds = time.monotonic() - started
+    scenario = suite.Scenario(config.data, _Pair(train, test))
+    rows = suite.run({name: learner.encoder}, [scenario], image_size=setup.image_size, seed=config.seed).rows
+    scores = {row.protocol: row.value for row in rows}
+    return {"cell": name, "set": config.data, "seed": config.seed, "steps": steps, "macs_per_image": macs,
+            "seconds": round(seconds), **scores}  # fmt: skip
+
+
+class _Pair(Source):
+    """A training and a test part under one name, as a scenario asks for them."""
+
+    def __init__(self, train: Source, test: Source) -> None:
+        self.name, self.parts = train.name, {"train": train, "test": test}
+
+    def split(self, name: str) -> Source:
+        return self.parts[name]
+
+
+def _held_out(images: Source, seed: int) -> tuple[Source, Source]:
+    order = shuffled(images.size, seed)
+    cut = images.size // 5
+    return tuple(
+        Subset(images, np.sort(rows), f"{images.name}[{part} of seed {seed}]")
+        for part, rows in (("kept", order[cut:]), ("held out", order[:cut]))
+    )  # type: ignore[return-value]
+
+
+def table(folder: Path) -> dict[str, Any]:
+    """Mean and range over seeds of every finished cell, set by set."""
+    found: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for file in sorted(folder.glob("*.json")):
+        row = json.loads(file.read_text(encoding="utf-8"))
+        found.setdefault((row["set"], row["cell"]), []).append(row)
+    rows = [
+        {
+            "set": source.removeprefix("tfds:"), "cell": cell, "seeds": str(len(runs)), "steps": str(runs[0]["steps"]),
+            **{protocol: _spread([run[protocol] for run in runs]) for protocol in PROTOCOLS},
+        }
+        for (source, cell), runs in found.items()
+    ]  # fmt: skip
+    return {"what": "width-8 ResNet-18 at 32 px, equal multiply-adds, judged on the test split", "rows": rows}
+
+
+def _spread(values: list[float]) -> str:
+    mean = sum(values) / len(values)
+    return f"{mean:.1f}" + (f" ({min(values):.1f}–{max(values):.1f})" if len(values) > 1 else "")
+
+
+def main() -> None:
+    """Runs what is missing, or writes the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("comparison", help="a file of configs/ablations")
+    parser.add_argument("--out", type=Path, required=True, help="folder of finished runs")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--cells", nargs="+", help="some of the cells (default: all)")
+    parser.add_argument("--sources", nargs="+", help="other sets than the comparison's")
+    parser.add_argument("--passes", type=int, help="image-passes of the base")
+    parser.add_argument("--tune", action="store_true", help="judge on held-out training images")
+    parser.add_argument("--table", type=Path, help="write the table there instead")
+    options = parser.parse_args()
+    if options.table:
+        write_json(options.table, table(options.out))
+        return
+    comparison = importlib.import_module(f"ssl_keras.configs.ablations.{options.comparison}")
+    for seed in options.seeds:
+        for source in options.sources or comparison.SOURCES:
+            for cell in options.cells or comparison.CELLS:
+                file = options.out / f"{source.removeprefix('tfds:')}-{cell.replace(' ', '_')}-seed{seed}.json"
+                if file.is_file():
+                    continue
+                fields = dict(comparison.CELLS[cell])
+                label = fields.pop("label", None)
+                base = dataclasses.replace(comparison.BASE, data=source, seed=seed)
+                passes = options.passes or comparison.PASSES
+                result = run_cell(cell, changed(base, fields), base, label, passes, options.tune)
+                write_json(file, result)
+                print(json.dumps(result), flush=True)
+
+
+if __name__ == "__main__":
+    main()
