@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import convert_checkpoint
+import inert_pickle
 import keras
 import numpy as np
 import pytest
@@ -47,7 +48,7 @@ def released(network: str, *, devices: int = 2, seed: int = 0) -> Document:
             state[f"{name}/~/{moment}"] = {"average": draw(low, 1.5), "hidden": draw(low, 1.5), "counter": ages}
 
     torso = "res_net50/~/"
-    stages = sk.parse(convert_checkpoint.named_architecture(network, 224).__str__()).stages
+    stages = convert_checkpoint.named_architecture(network, 224).stages
     arriving = stages[0].number("c")
     conv(f"{torso}initial_conv", 7, 3, arriving)
     norm(f"{torso}initial_batchnorm", arriving)
@@ -126,14 +127,28 @@ def test_every_variable_of_the_encoder_comes_from_the_file() -> None:
     assert len(variables) == len(encoder.weights)
 
 
-def test_a_file_without_device_axis_and_one_of_byols(tmp_path: Path) -> None:
-    """BYOL's own checkpoints are cut to one device before they are saved; ReLICv2's are not."""
-    document = released(BOTTLENECKS)
+def _on_one_device(document: Document) -> Document:
     for modules in document["experiment_state"].values():
         for arrays in modules.values():
             arrays.update({key: array[0] for key, array in arrays.items()})
-    encoder = convert_checkpoint.convert(saved(tmp_path, document))
+    return document
+
+
+def test_a_file_without_device_axis(tmp_path: Path) -> None:
+    encoder = convert_checkpoint.convert(saved(tmp_path, _on_one_device(released(BOTTLENECKS))))
     assert_close(encoder(images()), forward(released(BOTTLENECKS), images()))
+
+
+def test_a_file_of_byols(tmp_path: Path) -> None:
+    """BYOL's training cuts a checkpoint to one device before it saves it, and keeps a named tuple."""
+    experiment = _on_one_device(released(BOTTLENECKS))["experiment_state"]
+    state = inert_pickle.ByolState(**experiment, target_params={}, target_state={}, opt_state=[])
+    content = pickle.dumps({"experiment_state": state, "step": 1}, 2)
+    ours, byols = b"cinert_pickle\nByolState\n", b"cbyol.byol_experiment\n_ByolExperimentState\n"
+    assert ours in content
+    file = tmp_path / "byol.pkl"
+    file.write_bytes(content.replace(ours, byols))
+    assert_close(convert_checkpoint.convert(file)(images()), forward(released(BOTTLENECKS), images()))
 
 
 @pytest.mark.parametrize("name", RELEASED)
