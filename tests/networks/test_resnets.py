@@ -19,7 +19,8 @@ def symbolic(name: str, width: int) -> keras.Model:
         return sk.build_encoder(families.get(name, width), (224, 224, 3))
 
 
-def check(name: str, width: int) -> None:
+@pytest.mark.parametrize(("name", "width"), list(itertools.product(families.RESNETS, (1, 2, 3, 4))))
+def test_every_depth_and_width_is_built_and_counted(name: str, width: int) -> None:
     encoder = symbolic(name, width)
     filters = 64 * width * 2**3 * (4 if families.RESNETS[name][0] == "bottleneck" else 1)
     assert encoder.output_shape == (None, filters)
@@ -27,17 +28,6 @@ def check(name: str, width: int) -> None:
     assert counted == sk.cost(families.get(name, width), (224, 224, 3)).params
     assert all(weight._value is None for weight in encoder.weights)
     keras.utils.clear_session()
-
-
-@pytest.mark.parametrize("name", families.RESNETS)
-def test_every_depth(name: str) -> None:
-    check(name, 1)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(("name", "width"), itertools.product(families.RESNETS, (2, 3, 4)))
-def test_every_depth_and_width(name: str, width: int) -> None:
-    check(name, width)
 
 
 @pytest.mark.slow
