@@ -19,7 +19,14 @@ def symbolic(name: str, width: int) -> keras.Model:
         return sk.build_encoder(families.get(name, width), (224, 224, 3))
 
 
-@pytest.mark.parametrize(("name", "width"), list(itertools.product(families.RESNETS, (1, 2, 3, 4))))
+DEEP = ("resnet101", "resnet152", "resnet200")
+EVERY = [
+    pytest.param(name, width, marks=pytest.mark.slow if name in DEEP else ())
+    for name, width in itertools.product(families.RESNETS, (1, 2, 3, 4))
+]
+
+
+@pytest.mark.parametrize(("name", "width"), EVERY)
 def test_every_depth_and_width_is_built_and_counted(name: str, width: int) -> None:
     encoder = symbolic(name, width)
     filters = 64 * width * 2**3 * (4 if families.RESNETS[name][0] == "bottleneck" else 1)
