@@ -32,9 +32,10 @@ from ssl_keras.experiments.pretrain import fit
 from ssl_keras.experiments.run_folder import write_json
 from ssl_keras.experiments.settings import Pretrain
 from ssl_keras.experiments.setup import Schedule, Setup
-from ssl_keras.scenarios import suite
+from ssl_keras.scenarios import style, suite
 
-PROTOCOLS = ("knn20", "knn200", "linear")
+MEASURED = ("knn20", "knn200", "linear", "same style", "other style", "drop")
+"""Protocols on the set itself; then top-1 on shape in `shapes`, in styles of training, in others, and the drop."""
 
 
 def changed(base: Pretrain, fields: Mapping[str, Any]) -> Pretrain:
@@ -77,6 +78,8 @@ def run_cell(name: str, config: Pretrain, base: Pretrain, label: str | None, pas
     scenario = suite.Scenario(config.data, _Pair(train, test))
     rows = suite.run({name: learner.encoder}, [scenario], image_size=setup.image_size, seed=config.seed).rows
     scores = {row.protocol: row.value for row in rows}
+    changed_style = style.restyled({name: learner.encoder}, setup.image_size)[name]
+    scores |= {key: share.value for key, share in changed_style.items()}
     return {"cell": name, "set": config.data, "seed": config.seed, "steps": steps, "macs_per_image": macs,
             "seconds": round(seconds), **scores}  # fmt: skip
 
@@ -109,7 +112,7 @@ def table(folder: Path) -> dict[str, Any]:
     rows = [
         {
             "set": source.removeprefix("tfds:"), "cell": cell, "seeds": str(len(runs)), "steps": str(runs[0]["steps"]),
-            **{protocol: _spread([run[protocol] for run in runs]) for protocol in PROTOCOLS},
+            **{protocol: _spread([run[protocol] for run in runs]) for protocol in MEASURED},
         }
         for (source, cell), runs in found.items()
     ]  # fmt: skip
