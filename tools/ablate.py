@@ -26,16 +26,22 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import keras
 import numpy as np
 
-from ssl_keras.data.sources import Source, open_source
+from ssl_keras.data.sources import Source, at_most, open_source
 from ssl_keras.data.sources.base import Subset, shuffled
 from ssl_keras.experiments.pretrain import fit
 from ssl_keras.experiments.run_folder import write_json
 from ssl_keras.experiments.settings import Pretrain
 from ssl_keras.experiments.setup import Schedule, Setup
-from ssl_keras.scenarios import style, suite
+from ssl_keras.scenarios import style
+from ssl_keras.scenarios.features import extract
+from ssl_keras.scenarios.knn import knn
+from ssl_keras.scenarios.linear import linear
 
 MEASURED = ("knn20", "knn200", "linear", "same style", "other style", "drop")
 """Protocols on the set itself; then top-1 on shape in `shapes`, in styles of training, in others, and the drop."""
+
+MOST_IMAGES = 20_000
+"""Training images of a set, for learning and for judging."""
 
 
 def changed(base: Pretrain, fields: Mapping[str, Any]) -> Pretrain:
@@ -65,6 +71,7 @@ def run_cell(name: str, config: Pretrain, base: Pretrain, label: str | None, pas
     """Trains one cell and judges it beside nothing else."""
     setup, images = Setup(config), open_source(config.data)
     train, test = _held_out(images, config.seed) if tune else (images, images.split("test"))
+    train = at_most(train, MOST_IMAGES, config.seed)
     # What is held out is not learned from either.
     setup.__dict__["source"] = train
     base_setup = Setup(base)
@@ -75,23 +82,18 @@ def run_cell(name: str, config: Pretrain, base: Pretrain, label: str | None, pas
     started = time.monotonic()
     fit(setup, learner, schedule, [], label)
     seconds = time.monotonic() - started
-    scenario = suite.Scenario(config.data, _Pair(train, test))
-    rows = suite.run({name: learner.encoder}, [scenario], image_size=setup.image_size, seed=config.seed).rows
-    scores = {row.protocol: row.value for row in rows}
+    scores = _scores(learner.encoder, train, test, setup.image_size, config.seed)
     changed_style = style.restyled({name: learner.encoder}, setup.image_size)[name]
     scores |= {key: share.value for key, share in changed_style.items()}
     return {"cell": name, "set": config.data, "seed": config.seed, "steps": steps, "macs_per_image": macs,
             "seconds": round(seconds), **scores}  # fmt: skip
 
 
-class _Pair(Source):
-    """A training and a test part under one name, as a scenario asks for them."""
-
-    def __init__(self, train: Source, test: Source) -> None:
-        self.name, self.parts = train.name, {"train": train, "test": test}
-
-    def split(self, name: str) -> Source:
-        return self.parts[name]
+def _scores(encoder: keras.Model, train: Source, test: Source, side: int, seed: int) -> dict[str, float]:
+    """Top-1 in percent on the set itself, by protocol."""
+    parts = [part for source in (train, test) for part in (extract(encoder, source, side), source.labels("label"))]
+    outcomes = {title: outcome for protocol in (knn, linear) for title, outcome in protocol(*parts, seed).items()}
+    return {title: 100 * float(np.mean(outcome.correct)) for title, outcome in outcomes.items()}
 
 
 def _held_out(images: Source, seed: int) -> tuple[Source, Source]:
