@@ -149,7 +149,13 @@ def _read_litert(path: Path, images: Floats) -> Floats:
 
 
 def _write_onnx(model: keras.Model, shape: tuple[int, int, int], path: Path) -> None:
-    model.export(path, format="onnx", verbose=False, input_signature=[_one_size(shape)])
+    # tf2onnx takes tensors from outside the graph for inputs; as arrays they become constants of it.
+    for layer in model._flatten_layers():
+        if isinstance(layer, keras.layers.Normalization):
+            layer.mean, layer.variance = np.asarray(layer.mean), np.asarray(layer.variance)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", category=FutureWarning)
+        model.export(path, format="onnx", verbose=False, input_signature=[_one_size(shape)])
 
 
 def _read_onnx(path: Path, images: Floats) -> Floats:
