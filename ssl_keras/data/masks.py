@@ -75,18 +75,20 @@ def pack(masks: npt.NDArray[np.generic]) -> Bits:
     return np.packbits(masks.reshape(len(masks), -1) != 0, axis=1)
 
 
-def open_masks(masks: str | os.PathLike[str] | np.ndarray, source: Source) -> Masks:
+def open_masks(masks: str | os.PathLike[str] | np.ndarray | Masks, source: Source) -> Masks:
     """The masks of a source's images.
 
     Args:
         masks: A folder that ``ssl-keras masks`` wrote for this source, or for one that this is a part of; or an array
-            (n, h, w).
+            (n, h, w); or masks, which are returned as they are.
         source: Of the images.
 
     Raises:
         FileNotFoundError: The folder holds no masks.
         ValueError: The masks are of other images, or not all there.
     """
+    if isinstance(masks, Masks):
+        return masks
     if isinstance(masks, np.ndarray):
         if masks.ndim != 3 or len(masks) != source.size:
             raise ValueError(

@@ -47,17 +47,42 @@ def saliency(image: npt.NDArray[np.generic]) -> Floats:
     Returns:
         (H, W) float32 in [0, 1]; all 0 for an image of one colour.
     """
-    pixels = image if image.dtype == np.uint8 else np.round(255 * np.clip(image, 0, 1)).astype(np.uint8)
+    if image.dtype != np.uint8:
+        image = np.round(255 * np.clip(image, 0, 1))
+    pixels = image.astype(np.uint8, copy=False)
+    colour = _small(pixels)
+    if np.ptp(colour, axis=(0, 1)).max() < 1:
+        return np.zeros(pixels.shape[:2], np.float32)
+    return _resized(centred(guided(colour, _looked_at(colour))), pixels.shape[:2])
+
+
+def sharpened(image: npt.NDArray[np.uint8], score: npt.NDArray[np.uint8]) -> Floats:
+    """A coarse map brought to the size of its image (H, W, 3) and to the edges in it.
+
+    Args:
+        image: (H, W, 3).
+        score: (h, w), 0..255.
+
+    Returns:
+        (H, W) float32 in [0, 1], 0.5 where it is divided best.
+    """
+    colour = _small(image)
+    coarse = _resized(score.astype(np.float32) / 255, colour.shape[:2])
+    return _resized(centred(guided(colour, coarse)), image.shape[:2])
+
+
+def _small(pixels: npt.NDArray[np.uint8]) -> Floats:
+    """CIELAB (h, w, 3) of an image at the size at which it is looked at."""
     height, width = pixels.shape[:2]
     scale = min(1.0, LONGEST / max(height, width))
     size = max(1, round(width * scale)), max(1, round(height * scale))
-    small = Image.fromarray(pixels).resize(size, Image.Resampling.BOX)
-    colour = lab(np.asarray(small))
-    if np.ptp(colour, axis=(0, 1)).max() < 1:
-        return np.zeros((height, width), np.float32)
-    found = _looked_at(colour)
-    enlarged = Image.fromarray(found).resize((width, height), Image.Resampling.BILINEAR)
-    return np.clip(np.asarray(enlarged), 0, 1)
+    return lab(np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.BOX)))
+
+
+def _resized(score: Floats, size: tuple[int, ...]) -> Floats:
+    """A map at another height and width."""
+    height, width = size
+    return np.clip(np.asarray(Image.fromarray(score).resize((width, height), Image.Resampling.BILINEAR)), 0, 1)
 
 
 def _looked_at(colour: Floats) -> Floats:
@@ -71,7 +96,7 @@ def _looked_at(colour: Floats) -> Floats:
         regions.mean(directional_contrast(colour)),
     )
     fused = stretch(np.sum([stretch(cue) for cue in cues], axis=0))
-    return centred(guided(colour, consistent(regions, apart, background, fused)[regions.labels]))
+    return consistent(regions, apart, background, fused)[regions.labels]
 
 
 def background_probability(regions: Regions, apart: Floats) -> Floats:

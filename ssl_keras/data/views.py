@@ -246,7 +246,7 @@ def view_batches(
     *,
     seed: int = 0,
     label: str | None = None,
-    masks: str | os.PathLike[str] | np.ndarray | None = None,
+    masks: str | os.PathLike[str] | np.ndarray | Masks | None = None,
     data_dir: str | os.PathLike[str] | None = None,
 ) -> ViewBatches:
     """Batches of augmented views of unlabelled images.
@@ -258,7 +258,7 @@ def view_batches(
         seed: Of the order and of every augmentation.
         label: A label set to hand out beside the views, for learning with labels.
         masks: Foreground masks of the source, for `views.masked`: a folder that ``ssl-keras masks`` wrote, or an
-            array (n, h, w), foreground where it is not 0.
+            array (n, h, w), foreground where it is not 0, or such masks opened.
         data_dir: Where prepared TFDS sets are.
 
     Raises:

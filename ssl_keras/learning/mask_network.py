@@ -6,17 +6,20 @@ then takes part in the next round's targets (the idea of Nguyen et al., "DeepUSP
 such a procedure). NOTE: network, schedule and the mixing of targets are our choice, sized for minutes on one core.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import keras
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
+
+from ssl_keras.data.saliency import sharpened
 
 Pixels = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
 
-SIDE = 96
+SIDE = 64
 """Side in pixels of the squares that images are squeezed to."""
 WIDTHS = (16, 32, 64, 96)
 """Channels at 1/2, 1/4, 1/8 and 1/16 of the side."""
@@ -28,7 +31,7 @@ RATE = 2e-3
 
 
 def build_mask_network(seed: int = 0) -> keras.Model:
-    """A fully convolutional network, an encoder and a decoder with sums across; about 40 M MACs an image.
+    """A fully convolutional network, an encoder and a decoder with sums across; about 20 M MACs an image.
 
     Args:
         seed: Of the initial weights.
@@ -61,30 +64,36 @@ def build_mask_network(seed: int = 0) -> keras.Model:
     return keras.Model(image, keras.layers.Reshape((SIDE, SIDE))(x), name="mask_network")
 
 
-def learn_masks(images: Pixels, maps: Pixels, *, seed: int = 0, say: Callable[[int, int], None]) -> keras.Model:
+def learn_masks(images: Pixels, maps: Pixels, *, seed: int = 0, say: Callable[[int], None]) -> keras.Model:
     """Trains a mask network, in rounds: first on the maps, then on the mean of them and its own output.
 
     Args:
         images: (n, SIDE, SIDE, 3).
         maps: Noisy saliency (n, SIDE, SIDE), 0..255.
         seed: Of weights, order and augmentation.
-        say: Told after each step: how many are done, and how many there are.
+        say: Told after each of the `steps` how many are done.
     """
     network = build_mask_network(seed)
-    steps = [passes * (len(images) // BATCH) for passes in PASSES]
-    rate = keras.optimizers.schedules.CosineDecay(0.0, sum(steps), warmup_target=RATE, warmup_steps=sum(steps) // 20)
+    total = steps(len(images))
+    warmup = total // 20
+    rate = keras.optimizers.schedules.CosineDecay(0.0, total - warmup, warmup_target=RATE, warmup_steps=warmup)
     network.compile(keras.optimizers.Adam(rate), keras.losses.BinaryCrossentropy(from_logits=True))
     generator = np.random.default_rng(seed)
     targets, done = maps, 0
-    for round_, count in enumerate(steps):
-        if round_:
-            own = predict_masks(network, images).astype(np.float32)
-            targets = np.round((maps + own) / 2).astype(np.uint8)
-        for rows in _rows(generator, len(images), count):
+    for number, passes in enumerate(PASSES):
+        if number:
+            own = predict_masks(network, images)
+            targets = np.round((maps.astype(np.float32) + own) / 2).astype(np.uint8)
+        for rows in _rows(generator, len(images), passes):
             network.train_on_batch(*_augmented(images[rows], targets[rows], generator))
             done += 1
-            say(done, sum(steps))
+            say(done)
     return network
+
+
+def steps(images: int) -> int:
+    """Updates that `learn_masks` makes with so many images."""
+    return sum(PASSES) * max(1, images // BATCH)
 
 
 def predict_masks(network: keras.Model, images: Pixels) -> Pixels:
@@ -99,13 +108,31 @@ def predict_masks(network: keras.Model, images: Pixels) -> Pixels:
     return found
 
 
-def _rows(generator: np.random.Generator, size: int, steps: int) -> Any:
-    """Rows of each step's batch; every pass has its own order."""
-    per_pass = size // BATCH
-    for step in range(steps):
-        if step % per_pass == 0:
-            order = generator.permutation(size)
-        yield order[step % per_pass * BATCH :][:BATCH]
+def refined(network: keras.Model, images: Sequence[Pixels]) -> list[Floats]:
+    """Saliency of images by a mask network, with the edges that the images have.
+
+    Args:
+        network: Of `learn_masks`.
+        images: Each (H, W, 3), of any size.
+
+    Returns:
+        For each image (H, W) in [0, 1]; 0.5 divides it best.
+    """
+    found = predict_masks(network, np.stack([squeeze(image) for image in images]))
+    return [sharpened(image, score) for image, score in zip(images, found, strict=True)]
+
+
+def squeeze(image: Pixels) -> Pixels:
+    """An image (H, W, 3) or a map (H, W) as a square of `SIDE`."""
+    return np.asarray(Image.fromarray(image).resize((SIDE, SIDE), Image.Resampling.BILINEAR))
+
+
+def _rows(generator: np.random.Generator, size: int, passes: int) -> Iterator[npt.NDArray[np.int64]]:
+    """Rows of each batch; every pass has its own order, and drops what does not fill a batch."""
+    for _ in range(passes):
+        order = generator.permutation(size)
+        for start in range(0, max(1, size // BATCH) * BATCH, BATCH):
+            yield order[start : start + BATCH]
 
 
 def _augmented(images: Pixels, targets: Pixels, generator: np.random.Generator) -> tuple[Floats, Floats]:
