@@ -71,6 +71,11 @@ def sharpened(image: npt.NDArray[np.uint8], score: npt.NDArray[np.uint8]) -> Flo
     return _resized(centred(guided(colour, coarse)), image.shape[:2])
 
 
+def fused(first: Floats, second: Floats) -> Floats:
+    """The mean of two maps (H, W) in [0, 1], 0.5 where it is divided best."""
+    return centred((first + second) / 2)
+
+
 def _small(pixels: npt.NDArray[np.uint8]) -> Floats:
     """CIELAB (h, w, 3) of an image at the size at which it is looked at."""
     height, width = pixels.shape[:2]

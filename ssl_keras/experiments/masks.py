@@ -140,7 +140,7 @@ def _network(out: Path, config: Masks, source: Source, find: Find) -> Find:
             network = learn_masks(np.stack(images), np.stack(maps), seed=config.seed, say=say)
         with replacing(path) as temporary:
             network.save(temporary)
-    return lambda images: refined(network, images)
+    return lambda images: refined(network, images, find(images))
 
 
 def _write_parts(out: Path, source: Source, missing: Sequence[int], shape: tuple[int, int], find: Find) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from ssl_keras.data.saliency import sharpened
+from ssl_keras.data.saliency import fused, sharpened
 
 Pixels = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
@@ -108,18 +108,20 @@ def predict_masks(network: keras.Model, images: Pixels) -> Pixels:
     return found
 
 
-def refined(network: keras.Model, images: Sequence[Pixels]) -> list[Floats]:
-    """Saliency of images by a mask network, with the edges that the images have.
+def refined(network: keras.Model, images: Sequence[Pixels], maps: Sequence[Floats]) -> list[Floats]:
+    """What a mask network makes of images, fused with the maps of the kind that it learned from.
 
     Args:
         network: Of `learn_masks`.
         images: Each (H, W, 3), of any size.
+        maps: For each image (H, W) in [0, 1].
 
     Returns:
         For each image (H, W) in [0, 1]; 0.5 divides it best.
     """
     found = predict_masks(network, np.stack([squeeze(image) for image in images]))
-    return [sharpened(image, score) for image, score in zip(images, found, strict=True)]
+    own = [sharpened(image, score) for image, score in zip(images, found, strict=True)]
+    return [fused(*pair) for pair in zip(own, maps, strict=True)]
 
 
 def squeeze(image: Pixels) -> Pixels:

@@ -35,9 +35,15 @@ def test_it_learns_what_noisy_maps_have_in_common(discs, monkeypatch):
     assert done == list(range(1, steps(len(images)) + 1))
     found = predict_masks(network, images) > 128
     assert np.sum(found & inside) / np.sum(found | inside) > 0.8
-    # On an image of another size, through the whole of `refined`.
-    (saliency,) = refined(network, [images[0].repeat(2, 0)])
-    assert saliency.shape == (128, 64) and 0.6 < np.mean((saliency > 0.5) == inside[0].repeat(2, 0))
+
+
+def test_the_refined_map_has_the_size_of_the_image_and_hears_both(discs):
+    image, inside = discs[0][0].repeat(2, 0), discs[2][0].repeat(2, 0).astype(np.float32)
+    network = build_mask_network()
+    (found,) = refined(network, [image], [inside])
+    assert found.shape == image.shape[:2] and found.min() >= 0 and found.max() <= 1
+    (other,) = refined(network, [image], [1 - inside])
+    assert np.mean(found[inside > 0]) > np.mean(other[inside > 0])
 
 
 def test_mirrored_images_give_mirrored_maps(discs):
