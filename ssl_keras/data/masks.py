@@ -30,20 +30,21 @@ class Masks:
     Args:
         bits: (n, ceil(h·w / 8)), each mask's pixels in rows, of `pack`.
         shape: h and w.
-
-    Attributes:
-        passing: How many images pass through.
     """
 
     def __init__(self, bits: Bits, shape: tuple[int, int]) -> None:
         area = _ONES[bits].sum(axis=1, dtype=np.int64)
-        empty = area < LEAST_AREA * shape[0] * shape[1]
         self.shape = shape
-        self.passing = int(empty.sum())
-        self._bits = np.where(empty[:, None], np.uint8(255), bits)
+        self._bits = bits
+        self._empty = area < LEAST_AREA * shape[0] * shape[1]
 
     def __len__(self) -> int:
         return len(self._bits)
+
+    @property
+    def passing(self) -> int:
+        """How many images pass through."""
+        return int(self._empty.sum())
 
     def take(self, rows: npt.NDArray[np.int64]) -> Self:
         """The masks of some of the images."""
@@ -60,7 +61,7 @@ class Masks:
             float32 (b, H, W), 0 or 1, in between where a mask was enlarged or made smaller.
         """
         with tf.init_scope(), tf.device("/CPU:0"):
-            bits = tf.constant(self._bits)
+            bits = tf.constant(np.where(self._empty[:, None], np.uint8(255), self._bits))
         height, width = self.shape
         places = tf.bitwise.bitwise_and(tf.gather(bits, rows)[..., None], tf.constant(_PLACES, tf.uint8))
         flat = tf.reshape(tf.cast(places > 0, tf.float32), (-1, 8 * bits.shape[1]))

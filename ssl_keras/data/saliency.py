@@ -67,13 +67,13 @@ def sharpened(image: npt.NDArray[np.uint8], score: npt.NDArray[np.uint8]) -> Flo
         (H, W) float32 in [0, 1], 0.5 where it is divided best.
     """
     colour = _small(image)
-    coarse = _resized(score.astype(np.float32) / 255, colour.shape[:2])
+    coarse = _resized((score / 255).astype(np.float32), colour.shape[:2])
     return _resized(centred(guided(colour, coarse)), image.shape[:2])
 
 
 def fused(first: Floats, second: Floats) -> Floats:
     """The mean of two maps (H, W) in [0, 1], 0.5 where it is divided best."""
-    return centred((first + second) / 2)
+    return centred(np.mean([first, second], axis=0, dtype=np.float32))
 
 
 def _small(pixels: npt.NDArray[np.uint8]) -> Floats:
