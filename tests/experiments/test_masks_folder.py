@@ -93,6 +93,7 @@ def test_a_folder_of_something_else_is_left_alone(config: Masks, photos: Path) -
         masks.run(replace(config, out=str(photos)))
 
 
+@pytest.mark.slow
 def test_a_network_takes_part_and_is_kept(config: Masks, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(masks, "LEAST_TO_LEARN", 8)
     monkeypatch.setattr(mask_network, "PASSES", (2, 1))

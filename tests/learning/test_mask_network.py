@@ -27,6 +27,7 @@ def test_the_network_is_small_and_follows_from_its_seed():
     assert np.abs(first.predict_on_batch(image) - other.predict_on_batch(image)).max() > 1e-3
 
 
+@pytest.mark.slow
 def test_it_learns_what_noisy_maps_have_in_common(discs, monkeypatch):
     images, maps, inside = discs
     monkeypatch.setattr(module, "PASSES", (8, 4))
