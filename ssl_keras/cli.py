@@ -27,6 +27,7 @@ from ssl_keras.experiments.run_folder import check_writable
 
 VERBS: dict[str, type[Any]] = {
     "demo": settings.Demo,
+    "masks": settings.Masks,
     "pretrain": settings.Pretrain,
     "evaluate": settings.Evaluate,
     "embed": settings.Embed,
@@ -190,6 +191,8 @@ def _explain_missing(error: ModuleNotFoundError) -> str | None:
 def _how_to_continue(words: Sequence[str]) -> str:
     if words and words[0] in ("pretrain", "demo"):
         return "interrupted; the same command continues from the last checkpoint"
+    if words and words[0] == "masks":
+        return "interrupted; the same command goes on where this one stopped"
     return "interrupted; nothing half-written was left behind"
 
 

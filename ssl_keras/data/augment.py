@@ -27,7 +27,7 @@ _BLENDS: Final = ("brightness", "contrast", "saturation")
 _ORDERS: Final = ((0, 1, 2), (0, 2, 1), (1, 0, 2), (1, 2, 0), (2, 0, 1), (2, 1, 0))
 _STREAMS: Final = (
     "area", "aspect", "corner", "flip", "jitter", "blend", "order", "hue", "slot", "grayscale", "blur", "sigma",
-    "solarize",
+    "solarize", "masked",
 )  # fmt: skip
 _CROP: Final = ("area", "aspect", "corner", "flip")
 _COLOUR: Final = ("factor", "to_mean", "to_gray", "hue", "grayscale", "sigma", "threshold")
@@ -122,7 +122,12 @@ class _Dice:
 
 
 def draw(
-    augmentations: Sequence[Augmentation], batch_size: int, seed: tf.Tensor, step: tf.Tensor, kind: int = 0
+    augmentations: Sequence[Augmentation],
+    batch_size: int,
+    seed: tf.Tensor,
+    step: tf.Tensor,
+    kind: int = 0,
+    masked: float = 0.0,
 ) -> Draws:
     """All random parameters for V crops of each image of one global batch of B images.
 
@@ -135,12 +140,14 @@ def draw(
         seed: Integer scalar.
         step: Integer scalar.
         kind: 0 for large crops, 1 for small ones; the draws differ.
+        masked: Probability that a crop is cut from the image without its background.
 
     Returns:
         float32 unless said otherwise, leading shape (B, V): `area` (.., attempts); `aspect` (.., attempts), width /
         height; `corner` (.., 2), vertical and horizontal in [0, 1); `flip` 0 or 1; `factor`, `to_mean`, `to_gray`
         (.., 3), the blends in the order in which they act; `hue` in turns; `slot` int32 in 0..3, the number of
-        blends before hue; `grayscale` 0 or 1; `sigma` in pixels, 0 for no blur; `threshold`, `NEVER` for no solarize.
+        blends before hue; `grayscale` 0 or 1; `sigma` in pixels, 0 for no blur; `threshold`, `NEVER` for no solarize;
+        and, unless its probability is 0, `masked` 0 or 1.
     """
     dice = _Dice(augmentations, batch_size, (seed, step, kind))
     thresholds = tf.constant([a.threshold for a in augmentations], tf.float32)
@@ -154,6 +161,7 @@ def draw(
         "grayscale": dice.chosen("grayscale"),
         "sigma": dice.chosen("blur") * dice.between("sigma", [a.sigma for a in augmentations]),
         "threshold": tf.where(dice.chosen("solarize") > 0, thresholds, NEVER),
+        **({"masked": tf.cast(dice.uniform("masked") < masked, tf.float32)} if masked else {}),
     }
 
 
@@ -212,7 +220,13 @@ def boxes(draws: Draws, height: tf.Tensor, width: tf.Tensor) -> tuple[tf.Tensor,
 # ---------------------------------------------------------------------------------------------------- applying
 
 
-def apply(images: tf.Tensor, draws: Draws, augmentations: Sequence[Augmentation], size: int) -> tf.Tensor:
+def apply(
+    images: tf.Tensor,
+    draws: Draws,
+    augmentations: Sequence[Augmentation],
+    size: int,
+    masks: tf.Tensor | None = None,
+) -> tf.Tensor:
     """V augmented crops of each image; ops that no crop asks for are left out.
 
     The pixels of an image do not depend on its company: a part of a batch gives that part of the result, if it begins
@@ -223,11 +237,17 @@ def apply(images: tf.Tensor, draws: Draws, augmentations: Sequence[Augmentation]
         draws: Of `draw`, for these images.
         augmentations: The V that `draws` were made with.
         size: S.
+        masks: Foreground (B, H, W), float in [0, 1]; needed where `draws` hold `masked`.
 
     Returns:
         (B, V, S, S, 3) float32 in [0, 1].
     """
-    return colour(_cut(images, {name: draws[name] for name in _CROP}, size), draws, augmentations)
+    cropping = {name: draws[name] for name in _CROP}
+    if "masked" in draws:
+        planes = _cut_masked(images, masks, cropping, draws["masked"], size)
+    else:
+        planes = _cut(images, cropping, size)
+    return colour(planes, draws, augmentations)
 
 
 @pixels.compiled
@@ -237,11 +257,41 @@ def _cut(images: tf.Tensor, draws: Draws, size: int) -> Planes:
     return pixels.crop(images, start, length, draws["flip"], size)
 
 
-def cut_one(image: tf.Tensor, draws: Draws, size: int) -> Planes:
-    """The crops of one image (H, W, 3) of any size with its own row of the draws: three (V, S, S) planes."""
+@pixels.compiled
+def _cut_masked(images: tf.Tensor, masks: tf.Tensor, draws: Draws, masked: tf.Tensor, size: int) -> Planes:
+    """As `_cut`, with each crop an image of its own, because some have no background."""
+    start, length = boxes(draws, *images.shape[1:3])
+    grounds = pixels.hide_background(images[:, None], masks[:, None], masked[..., None, None])
+    batch, views = masked.shape
+
+    def alone(value: tf.Tensor) -> tf.Tensor:
+        return tf.reshape(value, (batch * views, 1, *value.shape[2:]))
+
+    cut = pixels.crop(alone(grounds)[:, 0], alone(start), alone(length), alone(draws["flip"]), size)
+    red, green, blue = (tf.reshape(plane, (batch, views, size, size)) for plane in cut)
+    return red, green, blue
+
+
+def cut_one(image: tf.Tensor, draws: Draws, size: int, mask: tf.Tensor | None = None) -> Planes:
+    """The crops of one image (H, W, 3) of any size with its own row of the draws: three (V, S, S) planes.
+
+    Where the draws hold `masked` it needs the image's `mask` (H, W), float in [0, 1].
+    """
     shape = tf.shape(image)
     start, length = boxes(draws, shape[0], shape[1])
-    return pixels.crop_one(image, start, length, draws["flip"], size)
+    if "masked" not in draws:
+        return pixels.crop_one(image, start, length, draws["flip"], size)
+
+    def cut(view: int) -> Planes:
+        first, extent, flip = (value[view : view + 1] for value in (start, length, draws["flip"]))
+        return tf.cond(
+            draws["masked"][view] > 0,
+            lambda: pixels.crop_one(pixels.hide_background(image, mask, tf.constant(1.0)), first, extent, flip, size),
+            lambda: pixels.crop_one(image, first, extent, flip, size),
+        )
+
+    red, green, blue = (tf.concat(planes, axis=0) for planes in zip(*map(cut, range(start.shape[0])), strict=True))
+    return red, green, blue
 
 
 def colour(planes: Planes, draws: Draws, augmentations: Sequence[Augmentation]) -> tf.Tensor:

@@ -14,6 +14,8 @@ Planes = tuple[tf.Tensor, tf.Tensor, tf.Tensor]
 
 LUMA: Final = (0.2989, 0.587, 0.114)  # ITU-R 601, the weights of tf.image.rgb_to_grayscale
 
+GROUND: Final = 0.5  # what stands in for a background (ReLICv2: uniform grey)
+
 compiled = functools.partial(tf.function, jit_compile=True, autograph=False)
 
 
@@ -103,6 +105,22 @@ def crop_one(image: tf.Tensor, start: tf.Tensor, length: tf.Tensor, flip: tf.Ten
     stacked = tf.where(flip[:, None, None, None] > 0, tf.reverse(stacked, (2,)), stacked)
     red, green, blue = tf.unstack(stacked, axis=-1)
     return red, green, blue
+
+
+def hide_background(images: tf.Tensor, masks: tf.Tensor, hidden: tf.Tensor) -> tf.Tensor:
+    """Grey in place of the background.
+
+    Args:
+        images: (.., H, W, 3), uint8 or float in [0, 1].
+        masks: (.., H, W), 1 on the foreground, 0 on the background, in between for a blend.
+        hidden: What is broadcast against the masks; 1 hides the background, 0 leaves the image as it is.
+
+    Returns:
+        (.., H, W, 3) float32 in [0, 1].
+    """
+    unit = 1 / 255 if images.dtype == tf.uint8 else 1.0
+    ground = (hidden * (1.0 - masks))[..., None]
+    return (1.0 - ground) * (unit * tf.cast(images, tf.float32)) + GROUND * ground
 
 
 def luma(planes: Planes) -> tf.Tensor:

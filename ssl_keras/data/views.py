@@ -14,6 +14,7 @@ import tensorflow as tf
 
 from ssl_keras.data import augment
 from ssl_keras.data.augment import SLOTS, Augmentation, Draws
+from ssl_keras.data.masks import Masks, open_masks
 from ssl_keras.data.pixels import Planes
 from ssl_keras.data.sources import Source, open_source
 
@@ -33,6 +34,8 @@ class Views:
         small_size: Side of the small crops, in pixels.
         large_augmentations: The large crops take these in turn.
         small_augmentations: The small crops take these in turn.
+        masked: Probability that a large crop is cut from the image without its background (paper: 0.1), p_m; it
+            needs masks. Small crops always show the image itself.
     """
 
     size: int
@@ -41,8 +44,11 @@ class Views:
     small_size: int = 0
     large_augmentations: tuple[Augmentation, ...] = (Augmentation(),)
     small_augmentations: tuple[Augmentation, ...] = (Augmentation(),)
+    masked: float = 0.0
 
     def __post_init__(self) -> None:
+        if not 0 <= self.masked <= 1:
+            raise ValueError(f"views masked={self.masked:g}: give a probability, a number in [0, 1].")
         for name, least in (("size", 4), ("large", 1), ("small", 0), ("small_size", 4 if self.small else 0)):
             if getattr(self, name) < least:
                 raise ValueError(f"views {name}={getattr(self, name)}: give a whole number of at least {least}.")
@@ -100,25 +106,28 @@ class Views:
     def draw(self, batch_size: int, seed: tf.Tensor, step: tf.Tensor) -> dict[str, Draws]:
         """The random numbers of one global batch, for `apply`; they depend on (seed, step, position) alone."""
         return {
-            kind: augment.draw(crops, batch_size, seed, step, number)
+            kind: augment.draw(crops, batch_size, seed, step, number, self.masked if kind == "large" else 0.0)
             for number, (kind, (_, crops)) in enumerate(self.kinds.items())
         }
 
-    def apply(self, images: tf.Tensor, draws: dict[str, Draws]) -> dict[str, tf.Tensor]:
+    def apply(self, images: tf.Tensor, draws: dict[str, Draws], masks: tf.Tensor | None = None) -> dict[str, tf.Tensor]:
         """The views of a batch of images: pure, with static shapes, and it compiles under XLA.
 
         Args:
             images: (B, H, W, 3), uint8 or float in [0, 1].
             draws: Of `draw`, for the same B.
+            masks: Foreground (B, H, W), float in [0, 1]; needed where `masked` is not 0.
 
         Returns:
             `large` (B, L, S, S, 3) and, where there are small crops, `small` (B, Σ, s, s, 3); float32 in [0, 1].
         """
-        return {kind: augment.apply(images, draws[kind], crops, size) for kind, (size, crops) in self.kinds.items()}
+        return {
+            kind: augment.apply(images, draws[kind], crops, size, masks) for kind, (size, crops) in self.kinds.items()
+        }
 
-    def cut_one(self, image: tf.Tensor, draws: dict[str, Draws]) -> dict[str, Planes]:
+    def cut_one(self, image: tf.Tensor, draws: dict[str, Draws], mask: tf.Tensor | None = None) -> dict[str, Planes]:
         """The first half of `apply`, for one image (H, W, 3) of any size with its own row of the draws."""
-        return {kind: augment.cut_one(image, draws[kind], size) for kind, (size, _) in self.kinds.items()}
+        return {kind: augment.cut_one(image, draws[kind], size, mask) for kind, (size, _) in self.kinds.items()}
 
     def colour(self, planes: dict[str, Planes], draws: dict[str, Draws]) -> dict[str, tf.Tensor]:
         """The second half of `apply`, given the crops: three (B, V, S, S) planes of each kind."""
@@ -158,12 +167,15 @@ class ViewBatches:
     An epoch visits every image at most once, in an order of its own, and drops what does not fill a batch.
     """
 
-    def __init__(self, source: Source, views: Views, batch_size: int, *, seed: int, label: str | None) -> None:
+    def __init__(
+        self, source: Source, views: Views, batch_size: int, *, seed: int, label: str | None, masks: Masks | None
+    ) -> None:
         self.source = source
         self.views = views
         self.batch_size = batch_size
         self.seed = seed
         self.label = label
+        self.masks = masks
         self._labels = None if label is None else source.labels(label).astype(np.int32)
 
     @property
@@ -190,7 +202,8 @@ class ViewBatches:
 
         def batch(step: tf.Tensor) -> dict[str, tf.Tensor]:
             rows = self._rows(step)
-            views = self.views.apply(tf.gather(pixels, rows), self.views.draw(self.batch_size, self.seed, step))
+            masks = None if self.masks is None else self.masks.read(rows, images.shape[1:3])
+            views = self.views.apply(tf.gather(pixels, rows), self.views.draw(self.batch_size, self.seed, step), masks)
             return self._with_labels(views | {"index": rows})
 
         return steps.map(batch, num_parallel_calls=WORKERS, deterministic=True)
@@ -203,7 +216,9 @@ class ViewBatches:
             return self._rows(step), self.views.draw(self.batch_size, self.seed, step)
 
         def cut(row: tf.Tensor, draws: dict[str, Draws]) -> tuple[tf.Tensor, dict[str, Draws], dict[str, Planes]]:
-            return row, draws, self.views.cut_one(self.source.read(row), draws)
+            image = self.source.read(row)
+            mask = None if self.masks is None else self.masks.read(row[None], tf.shape(image)[:2])[0]
+            return row, draws, self.views.cut_one(image, draws, mask)
 
         def colour(rows: tf.Tensor, draws: dict[str, Draws], crops: dict[str, Planes]) -> dict[str, tf.Tensor]:
             return self._with_labels(self.views.colour(crops, draws) | {"index": rows})
@@ -231,6 +246,7 @@ def view_batches(
     *,
     seed: int = 0,
     label: str | None = None,
+    masks: str | os.PathLike[str] | np.ndarray | Masks | None = None,
     data_dir: str | os.PathLike[str] | None = None,
 ) -> ViewBatches:
     """Batches of augmented views of unlabelled images.
@@ -241,10 +257,12 @@ def view_batches(
         batch_size: B, the global one.
         seed: Of the order and of every augmentation.
         label: A label set to hand out beside the views, for learning with labels.
+        masks: Foreground masks of the source, for `views.masked`: a folder that ``ssl-keras masks`` wrote, or an
+            array (n, h, w), foreground where it is not 0, or such masks opened.
         data_dir: Where prepared TFDS sets are.
 
     Raises:
-        ValueError: The source has too few images for one batch, or no such label set.
+        ValueError: The source has too few images for one batch, no such label set, or other masks.
     """
     source = open_source(source, data_dir=data_dir)
     if source.size < 2:
@@ -254,4 +272,7 @@ def view_batches(
             f"batch size {batch_size} with {source.name}, which has {source.size} images: "
             f"give a batch size from 1 to {source.size}."
         )
-    return ViewBatches(source, views, batch_size, seed=seed, label=label)
+    if views.masked and masks is None:
+        raise ValueError(f"views masked={views.masked:g} needs masks: name the folder that ssl-keras masks wrote.")
+    found = open_masks(masks, source) if views.masked and masks is not None else None
+    return ViewBatches(source, views, batch_size, seed=seed, label=label, masks=found)

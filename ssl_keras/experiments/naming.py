@@ -42,9 +42,13 @@ def named_architecture(text: str, image_size: int) -> Architecture:
 
 def run_name(data: str, architecture: str, seed: int) -> str:
     """A folder name for a run, made of what tells runs apart: ``cifar10-resnet18@0.25-seed0``."""
-    source = Path(data).name if Path(data).exists() else data.removeprefix("tfds:").split(":")[0]
-    parts = [source, architecture if re.fullmatch(r"[\w@.]+", architecture) else "net", f"seed{seed}"]
-    return "-".join(re.sub(r"[^\w@.]+", "_", part).strip("_.") for part in parts)
+    parts = [architecture if re.fullmatch(r"[\w@.]+", architecture) else "net", f"seed{seed}"]
+    return "-".join([data_name(data), *(_plain(part) for part in parts)])
+
+
+def data_name(data: str) -> str:
+    """A folder name for what belongs to a source of images: ``cifar10``."""
+    return _plain(Path(data).name if Path(data).exists() else data.removeprefix("tfds:").split(":")[0])
 
 
 def encoder_file(run_or_encoder: str) -> Path:
@@ -66,6 +70,10 @@ def encoder_file(run_or_encoder: str) -> Path:
     if path.suffix != ".keras":
         raise FileNotFoundError(f"{path} is not a .keras file: give a run folder or a .keras file")
     return path
+
+
+def _plain(text: str) -> str:
+    return re.sub(r"[^\w@.]+", "_", text).strip("_.")
 
 
 def _width(text: str, width: str) -> float:

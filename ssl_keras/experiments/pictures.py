@@ -62,6 +62,19 @@ def neighbours_sheet(images: Pixels, embeddings: Floats, queries: int = 8, k: in
     return _sheet([[images[row], *images[near]] for row, near in zip(rows, found, strict=True)])
 
 
+def masks_sheet(images: Pixels, masks: Pixels, columns: int = 8) -> Pixels:
+    """Rows of images, each above a row of the same without their background.
+
+    Args:
+        images: (N, S, S, 3).
+        masks: (N, S, S), foreground where it is not 0.
+        columns: Images in a row.
+    """
+    hidden = np.where(masks[..., None] != 0, images, np.uint8(128))
+    starts = range(0, len(images), columns)
+    return _sheet([list(row[start : start + columns]) for start in starts for row in (images, hidden)])
+
+
 def save_png(path: Path, pixels: Pixels) -> None:
     """Writes a PNG whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -22,6 +22,40 @@ def show(title: str, facts: dict[str, str]) -> None:
     CONSOLE.print(table)
 
 
+class Counter:
+    """A bar with a rate and the time left; a line now and then where there is no terminal. A context manager.
+
+    Args:
+        what: What is counted, as in "masks".
+        total: How many there are.
+        done: How many were there before.
+    """
+
+    def __init__(self, what: str, total: int, done: int = 0) -> None:
+        self.what, self.total, self.before = what, total, done
+        self._start = self._last_line = time.perf_counter()
+        columns = (BarColumn(24), TextColumn("{task.description}"), TimeRemainingColumn(compact=True))
+        self._progress = Progress(*columns, console=CONSOLE, disable=not CONSOLE.is_terminal)
+        self._task = self._progress.add_task(what, total=total, completed=done)
+
+    def __enter__(self) -> "Counter":
+        self._progress.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._progress.stop()
+
+    def __call__(self, done: int) -> None:
+        """Moves on to ``done``."""
+        now = time.perf_counter()
+        rate = (done - self.before) / max(now - self._start, 1e-9)
+        text = f"{done:,} of {self.total:,} {self.what}  {rate:.0f} a second"
+        self._progress.update(self._task, completed=done, description=text)
+        if not CONSOLE.is_terminal and now - self._last_line > LINE_EVERY_S:
+            self._last_line = now
+            CONSOLE.print(f"{text}  {(self.total - done) / max(rate, 1e-9) / 60:.1f} min left", soft_wrap=True)
+
+
 class TrainingProgress(keras.callbacks.Callback):
     """A bar with loss terms, images/s and time left; a line now and then where there is no terminal.
 

@@ -34,11 +34,13 @@ class Crops:
     """Small crops per image; only the online network sees them. [paper: 2]"""
     smallest_area: float = 0.08
     """Least share of the image that a large crop covers; more makes the views more alike. [paper: 0.08]"""
+    masked: float = 0.1
+    """Probability that a large crop has no background, where there are masks. [paper: 0.1]"""
 
     def __post_init__(self) -> None:
         check_types(self)
         at_least(self, large=1, small=0)
-        within(self, smallest_area=(0.01, 1.0))
+        within(self, smallest_area=(0.01, 1.0), masked=(0.0, 1.0))
         if self.large + self.small < 2:
             raise ConfigError(
                 "views.large is 1 and views.small is 0: a single view has nothing to agree with, so ask for two"
@@ -145,6 +147,8 @@ class Pretrain:
     """Where TFDS sets are prepared. None: TFDS_DATA_DIR, else TFDS's own."""
     images: Images = None
     """Learn from this many images only, drawn once with the seed. None: all."""
+    masks: OptionalFolder = None
+    """Foreground masks of the images, as ssl-keras masks writes them. None: every crop keeps its background."""
     architecture: str = "resnet18@0.25"
     """A family (resnet50), with a width (mobilenet_v2@0.5), or a string ("conv_c32 | basic_r2_c64")."""
     image_size: int | Literal["auto"] = "auto"
@@ -185,13 +189,37 @@ class Pretrain:
             within(self, minutes=(0.1, 1e6))
         if self.minutes is not None and self.epochs != "auto":
             raise ConfigError(f"minutes is {self.minutes:g} and epochs is {self.epochs}: give one, and leave the other")
-        if self.mode == "relic" and (self.loss.contrastive_weight != 1 or self.loss.negatives):
-            raise ConfigError("mode relic has a contrastive weight of 1 and all negatives: leave them, or take relicv2")
+        if self.mode == "relic" and (self.loss.contrastive_weight != 1 or self.loss.negatives or self.masks):
+            raise ConfigError(
+                "mode relic has a contrastive weight of 1, all negatives and no masks: leave them, or take relicv2"
+            )
         if self.batch_size != "auto" and self.loss.negatives > self.batch_size - 1:
             raise ConfigError(
                 f"loss.negatives is {self.loss.negatives}, but a batch of {self.batch_size} has "
                 f"{self.batch_size - 1} other images: lower it, or 0 for all"
             )
+
+
+@dataclass(frozen=True)
+class Masks:
+    """Find the foreground of images without labels, once, for pretrain --masks."""
+
+    data: Source
+    """A folder of images, tfds:NAME[:SPLIT], shapes[@SIZE][:SPLIT] or digits."""
+    data_dir: OptionalFolder = None
+    """Where TFDS sets are prepared. None: TFDS_DATA_DIR, else TFDS's own."""
+    out: Folder = "auto"
+    """The folder to write. auto: masks/ and the name of the data."""
+    refine: bool = False
+    """Fuse with a small network that learns from the detector. On ECSSD it did not help: max-F 0.725, not 0.731."""
+    training_images: int = 4000
+    """Images that the network learns from, at most."""
+    seed: int = 0
+    """Everything random follows from it."""
+
+    def __post_init__(self) -> None:
+        check_types(self)
+        at_least(self, training_images=64, seed=0)
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ import keras
 
 from ssl_keras.architecture.cost import Cost, cost
 from ssl_keras.data.evaluation import evaluation_batches
+from ssl_keras.data.masks import Masks, open_masks
 from ssl_keras.data.sources import Source, at_most, open_source, take
 from ssl_keras.data.views import ViewBatches, Views, view_batches
 from ssl_keras.experiments.checks import ConfigError
@@ -107,9 +108,22 @@ class Setup:
         crops = self.config.views
         scale = self.image_size / preset
         small_size = max(8, round(scale * Views.preset(preset).small_size))
-        views = Views.preset(preset, size=self.image_size, large=crops.large, small=crops.small, small_size=small_size)
+        views = Views.preset(
+            preset,
+            size=self.image_size,
+            large=crops.large,
+            small=crops.small,
+            small_size=small_size,
+            masked=crops.masked if self.config.masks else 0.0,
+        )
         area = (crops.smallest_area, 1.0)
         return replace(views, large_augmentations=tuple(replace(one, area=area) for one in views.large_augmentations))
+
+    @cached_property
+    def masks(self) -> Masks | None:
+        """Foreground masks of the images, if any crop is to lose its background."""
+        folder = self.config.masks
+        return open_masks(folder, self.source) if folder and self.views.masked else None
 
     @property
     def input_shape(self) -> tuple[int, int, int]:
@@ -142,7 +156,9 @@ class Setup:
 
     def batches(self, label: str | None = None) -> ViewBatches:
         """The stream of views."""
-        return view_batches(self.source, self.views, self.batch_size, seed=self.config.seed, label=label)
+        return view_batches(
+            self.source, self.views, self.batch_size, seed=self.config.seed, label=label, masks=self.masks
+        )
 
     def schedule(self) -> Schedule:
         """The length that the config states, or a number of epochs chosen from the number of images."""
@@ -226,6 +242,7 @@ class Setup:
             "images": f"{self.source.size} of {self.source.name}",
             "views": f"{self.views.large} large at {self.views.size} px"
             + (f", {self.views.small} small at {self.views.small_size} px" if self.views.small else ""),
+            "masks": self._describe_masks(),
             "architecture": str(encoder.architecture) if isinstance(encoder, Encoder) else encoder.name,
             "cost": f"{spent.params / 1e6:.2f} M parameters, {spent.macs / 1e6:.1f} M MACs an image" if spent else "",
             "method": self._method(learner, self.recipe(schedule)),
@@ -240,6 +257,12 @@ class Setup:
         predictor = "" if learner.predictor else ", no predictor"
         rate = f"{chosen.optimizer.upper()}, rate {chosen.learning_rate * self.batch_size / 256:g}"
         return f"{self.config.mode}, {rate}, {target}{predictor}"
+
+    def _describe_masks(self) -> str:
+        if self.masks is None:
+            return ""
+        share = f"{100 * self.views.masked:g} % of the large crops lose their background"
+        return f"{share}; {self.masks.passing} images have no foreground and keep it"
 
     @property
     def _epochs_chosen(self) -> bool:

@@ -140,7 +140,7 @@ class ArraySource(Source):
 
 
 class Subset(Source):
-    """Some images of another source, in the order of `indices`."""
+    """Some images of another source, the `parent`, in the order of `indices`."""
 
     def __init__(self, parent: Source, indices: np.ndarray, name: str):
         self.name = name
@@ -148,37 +148,37 @@ class Subset(Source):
         self.label_sets = parent.label_sets
         self.image_shape = parent.image_shape
         self.skipped = parent.skipped
-        self._parent = parent
-        self._indices = np.asarray(indices, np.int64)
+        self.parent = parent
+        self.indices = np.asarray(indices, np.int64)
 
     def read(self, index: tf.Tensor) -> tf.Tensor:  # noqa: D102
-        return self._parent.read(tf.gather(tf.constant(self._indices), index))
+        return self.parent.read(tf.gather(tf.constant(self.indices), index))
 
     def array(self) -> np.ndarray | None:  # noqa: D102
         return self._array
 
     @cached_property
     def _array(self) -> np.ndarray | None:
-        images = self._parent.array()
-        return None if images is None else images[self._indices]
+        images = self.parent.array()
+        return None if images is None else images[self.indices]
 
     def split(self, name: str) -> Source:
         """The split of the source that this is a part of."""
-        return self._parent.split(name)
+        return self.parent.split(name)
 
     def checksum(self) -> str:  # noqa: D102
-        return content_hash([self._parent.checksum().encode(), self._indices], {})
+        return content_hash([self.parent.checksum().encode(), self.indices], {})
 
     def _labels(self, name: str) -> np.ndarray:
-        return self._parent.labels(name)[self._indices]
+        return self.parent.labels(name)[self.indices]
 
     def masks(self) -> np.ndarray | None:  # noqa: D102
-        masks = self._parent.masks()
-        return None if masks is None else masks[self._indices]
+        masks = self.parent.masks()
+        return None if masks is None else masks[self.indices]
 
     def names(self) -> list[str]:  # noqa: D102
-        names = self._parent.names()
-        return [names[index] for index in self._indices]
+        names = self.parent.names()
+        return [names[index] for index in self.indices]
 
 
 def take(source: Source, n: int, seed: int = 0) -> Source:
