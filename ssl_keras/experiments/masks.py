@@ -18,7 +18,7 @@ from PIL import Image
 
 from ssl_keras.data.masks import INDEX, LEAST_AREA, PART, open_masks, pack, read_index
 from ssl_keras.data.saliency import saliency
-from ssl_keras.data.sources import Source, at_most, open_source, take
+from ssl_keras.data.sources import Source, at_most, open_source
 from ssl_keras.experiments import pictures
 from ssl_keras.experiments.checks import ConfigError
 from ssl_keras.experiments.naming import data_name
@@ -128,7 +128,7 @@ def _network(out: Path, config: Masks, source: Source, find: Find) -> Find:
     if path.is_file():
         network = keras.saving.load_model(path, compile=False)
     else:
-        few = take(source, min(config.training_images, source.size), config.seed)
+        few = at_most(source, config.training_images, config.seed)
         images, maps = [], []
         with Counter("images to learn from", few.size) as say:
             for start in range(0, few.size, IMAGES_PER_PART):
