@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from ssl_keras.experiments.checks import ConfigError
+from ssl_keras.experiments.config_files import from_dict, to_dict
+from ssl_keras.experiments.settings import Pretrain
 
 MAY_DIFFER = ("out", "data_dir", "compute", "monitor")
 """Fields that a continued run may change: where it runs and what is watched, not what is learned."""
@@ -116,7 +118,9 @@ class RunFolder:
     def _claim(self, architecture: str) -> None:
         path = self.path / "config.json"
         if path.is_file():
-            _refuse_other_run(self.path, json.loads(path.read_text()), self.config)
+            # Options that did not exist when the run began have their defaults.
+            held = to_dict(from_dict(Pretrain, json.loads(path.read_text())))
+            _refuse_other_run(self.path, held, self.config)
             return
         write_text(self.path / "architecture.txt", architecture + "\n")
         write_json(path, self.config)

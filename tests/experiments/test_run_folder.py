@@ -27,6 +27,15 @@ def test_the_same_run_may_go_on_elsewhere(tmp_path: Path) -> None:
     RunFolder(tmp_path, moved, "conv_c8").close()
 
 
+def test_a_run_that_began_before_an_option_existed_goes_on_with_its_default(tmp_path: Path) -> None:
+    RunFolder(tmp_path, CONFIG, "conv_c8").close()
+    older = {key: value for key, value in CONFIG.items() if key != "masks"}
+    (tmp_path / "config.json").write_text(json.dumps(older))
+    RunFolder(tmp_path, CONFIG, "conv_c8").close()
+    with pytest.raises(ConfigError, match=r"masks = None, not 'somewhere'"):
+        RunFolder(tmp_path, to_dict(Pretrain(masks="somewhere")), "conv_c8")
+
+
 @pytest.mark.parametrize(
     ("other", "field"),
     [
