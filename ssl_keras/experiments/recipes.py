@@ -32,17 +32,15 @@ class Mode:
 
 @dataclass(frozen=True)
 class Recipe:
-    """How the weights move in a run of about so many epochs.
+    """How the weights move.
 
     Attributes:
-        epochs: The length that the values are for.
         optimizer: "sgd" or "lars".
         learning_rate: At a batch of 256.
         weight_decay: Of kernels.
         target_ema: Decay of the target at the start.
     """
 
-    epochs: int
     optimizer: str
     learning_rate: float
     weight_decay: float
@@ -61,21 +59,24 @@ MODES = {
 }
 """By name. Version 1 of ReLIC is version 2 without sampled negatives, masks and a contrastive weight (settings)."""
 
-RECIPES = (
-    Recipe(20, "sgd", 0.4, 1e-4, 0.9),
-    Recipe(40, "lars", 0.45, 1e-6, 0.97),
-    Recipe(100, "lars", 0.45, 1e-6, 0.99),
-    Recipe(300, "lars", 0.3, 1e-6, 0.99),
-    Recipe(1000, "lars", 0.2, 1.5e-6, 0.996),
-)
-"""By length. The first is ours, found on CIFAR-10 (README); the others are BYOL's for ImageNet at a batch of 4096."""
+SMALL_BATCH = 512
+"""Images up to which plain SGD with momentum is taken. NOTE: our choice; LARS is for the batches of the papers."""
+SMALL_BATCH_RECIPES = {1_500: Recipe("sgd", 0.4, 1e-4, 0.9), 30_000: Recipe("sgd", 0.4, 1e-4, 0.99)}
+"""By steps. The first was found on CIFAR-10 (README). NOTE: the second is our choice, unmeasured."""
+LARGE_BATCH_RECIPES = {
+    40: Recipe("lars", 0.45, 1e-6, 0.97),
+    100: Recipe("lars", 0.45, 1e-6, 0.99),
+    300: Recipe("lars", 0.3, 1e-6, 0.99),
+    1000: Recipe("lars", 0.2, 1.5e-6, 0.996),
+}
+"""By epochs: BYOL's for ImageNet at a batch of 4096."""
 
 
-def recipe(wanted: Optimization, epochs: int) -> Recipe:
-    """The nearest recipe for this many epochs, with what the settings state in its place."""
-    near = min(RECIPES, key=lambda row: abs(math.log(row.epochs / epochs)))
+def recipe(wanted: Optimization, *, epochs: int, steps: int, batch_size: int) -> Recipe:
+    """The recipe nearest to a run's length, with what the settings state in its place."""
+    rows, length = (SMALL_BATCH_RECIPES, steps) if batch_size <= SMALL_BATCH else (LARGE_BATCH_RECIPES, epochs)
+    near = rows[min(rows, key=lambda known: abs(math.log(known / length)))]
     return Recipe(
-        epochs,
         near.optimizer if wanted.optimizer == "auto" else wanted.optimizer,
         near.learning_rate if wanted.learning_rate == "auto" else wanted.learning_rate,
         near.weight_decay if wanted.weight_decay == "auto" else wanted.weight_decay,

@@ -49,10 +49,7 @@ class Crops:
 
 @dataclass(frozen=True)
 class Objective:
-    """The loss.
-
-    Defaults are for short schedules; ``imagenet`` has the paper's values.
-    """
+    """The loss. Defaults are for short schedules; the experiment imagenet has the paper's values."""
 
     temperature: Number = "auto"
     """Divides the cosines. auto: 0.2, and 0.5 in simclr; byol has none. [paper: 0.2]"""
@@ -89,10 +86,10 @@ class Heads:
 
 @dataclass(frozen=True)
 class Optimization:
-    """How the weights move. auto: by the number of epochs, shown at the start."""
+    """How the weights move. auto: by batch and length of the run, shown at the start."""
 
     optimizer: Literal["auto", "sgd", "lars"] = "auto"
-    """SGD with momentum 0.9, or LARS. auto: SGD up to 28 epochs."""
+    """SGD with momentum 0.9, or LARS. auto: SGD for batches up to 512."""
     learning_rate: Number = "auto"
     """For a batch of 256; scaled in proportion to the batch."""
     weight_decay: Number = "auto"
@@ -113,7 +110,7 @@ class Compute:
     """Devices and numbers."""
 
     precision: Literal["float32", "mixed_bfloat16"] = "float32"
-    """On CPUs float32 is the fastest; on recent GPUs and TPUs mixed_bfloat16."""
+    """mixed_bfloat16 is the faster on recent GPUs, TPUs, and processors that have it."""
     strategy: Literal["auto", "none", "mirrored"] = "auto"
     """auto: mirrored over all GPUs when there are several, else one device."""
 

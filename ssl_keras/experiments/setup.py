@@ -207,7 +207,9 @@ class Setup:
 
     def recipe(self, schedule: Schedule) -> Recipe:
         """How the weights move."""
-        return recipe(self.config.optimization, schedule.epochs)
+        return recipe(
+            self.config.optimization, epochs=schedule.epochs, steps=schedule.steps, batch_size=self.batch_size
+        )
 
     def cost(self, encoder: keras.Model) -> Cost | None:
         """MACs and parameters of the encoder at the image size; None for a network without a string."""

@@ -6,7 +6,7 @@ import pytest
 
 import ssl_keras as sk
 from ssl_keras.experiments.checks import ConfigError
-from ssl_keras.experiments.recipes import MODES, RECIPES, recipe
+from ssl_keras.experiments.recipes import MODES, Recipe, recipe
 from ssl_keras.experiments.settings import Heads, Objective, Optimization, Pretrain
 from ssl_keras.experiments.setup import Schedule, Setup
 from ssl_keras.learning.optimizers import LARS
@@ -54,24 +54,30 @@ def test_switches_outrank_the_mode():
     assert learner.predictor is None and learner.target_encoder is None
 
 
-LENGTHS = [(1, 20), (20, 20), (28, 20), (29, 40), (90, 100), (400, 300), (9999, 1000)]
+RUNS = [
+    # epochs, steps, batch: optimizer, rate, decay of weights, decay of the target
+    ((20, 1_560, 256), ("sgd", 0.4, 1e-4, 0.9)),
+    ((200, 1_400, 256), ("sgd", 0.4, 1e-4, 0.9)),
+    ((1, 5, 512), ("sgd", 0.4, 1e-4, 0.9)),
+    ((100, 20_000, 512), ("sgd", 0.4, 1e-4, 0.99)),
+    ((20, 6_000, 4096), ("lars", 0.45, 1e-6, 0.97)),
+    ((100, 31_000, 4096), ("lars", 0.45, 1e-6, 0.99)),
+    ((300, 94_000, 4096), ("lars", 0.3, 1e-6, 0.99)),
+    ((1000, 313_000, 4096), ("lars", 0.2, 1.5e-6, 0.996)),
+]
 
 
-@pytest.mark.parametrize(("epochs", "nearest"), LENGTHS)
-def test_auto_is_the_nearest_recipe(epochs, nearest):
-    row = next(row for row in RECIPES if row.epochs == nearest)
-    chosen = recipe(Optimization(), epochs)
-    assert chosen == recipe(Optimization(target_ema="none"), epochs)
-    assert (chosen.optimizer, chosen.learning_rate, chosen.weight_decay, chosen.target_ema) == (
-        row.optimizer, row.learning_rate, row.weight_decay, row.target_ema,
-    )  # fmt: skip
-    stated = recipe(Optimization("sgd", 0.1, 0.0, target_ema=0.0), epochs)
-    assert (stated.optimizer, stated.learning_rate, stated.weight_decay, stated.target_ema) == ("sgd", 0.1, 0.0, 0.0)
+@pytest.mark.parametrize(("run", "values"), RUNS, ids=str)
+def test_auto_follows_from_batch_and_length(run, values):
+    length = dict(zip(("epochs", "steps", "batch_size"), run, strict=True))
+    assert recipe(Optimization(), **length) == recipe(Optimization(target_ema="none"), **length) == Recipe(*values)
+    stated = recipe(Optimization("sgd", 0.1, 0.0, target_ema=0.0), **length)
+    assert stated == Recipe("sgd", 0.1, 0.0, 0.0)
 
 
 def test_the_recipe_reaches_the_optimizer():
     made = setup()
-    assert isinstance(made.optimizer(Schedule(300, 2)), LARS)
+    assert isinstance(setup(optimization=Optimization("lars")).optimizer(Schedule(300, 2)), LARS)
     sgd = made.optimizer(Schedule(20, 100))
     assert isinstance(sgd, keras.optimizers.SGD)
     # The rate is for a batch of 256, and there are 16.
