@@ -51,7 +51,7 @@ class Encoder(keras.Model):
                 f"grammar version {grammar} is newer than this ssl_keras, which reads {GRAMMAR_VERSION}: upgrade it"
             )
         parsed = parse(architecture) if isinstance(architecture, str) else architecture
-        height, width, channels = _checked_shape(input_shape)
+        height, width, channels = checked_shape(input_shape)
         blocks = layout(parsed, (height, width, channels))
         images = keras.Input((None, None, channels), name="images")
         outputs, feature_maps = _connect(images, blocks, synchronized=synchronized, seed=seed)
@@ -101,7 +101,8 @@ def build_encoder(
     return Encoder(architecture, input_shape, synchronized=synchronized, seed=seed, name=name)
 
 
-def _checked_shape(input_shape: Sequence[int | None]) -> tuple[int | None, int | None, int]:
+def checked_shape(input_shape: Sequence[int | None]) -> tuple[int | None, int | None, int]:
+    """(height, width, channels), height and width possibly None. Raises ArchitectureError for anything else."""
     shape = tuple(input_shape)
     if len(shape) != 3 or not isinstance(shape[2], int) or any(s is not None and s < 1 for s in shape):
         raise ArchitectureError(
@@ -113,7 +114,7 @@ def _checked_shape(input_shape: Sequence[int | None]) -> tuple[int | None, int |
 def _connect(
     images: Tensor, blocks: Sequence[Block], *, synchronized: bool, seed: int
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    x = _normalization(images.shape[-1])(images)
+    x = normalization(images.shape[-1])(images)
     feature_maps, total_stride = {}, 1
     for block in blocks:
         x = BUILDERS[block.op](x, BlockBuilder(block, synchronized=synchronized, seed=seed))
@@ -123,6 +124,7 @@ def _connect(
     return layers.GlobalAveragePooling2D(dtype="float32", name="embedding")(x), feature_maps
 
 
-def _normalization(channels: int) -> layers.Layer:
+def normalization(channels: int) -> layers.Layer:
+    """The frozen first layer: images (B, H, W, C) in [0, 1] to zero mean and unit deviation, about."""
     mean, variance = (RGB_MEAN, RGB_VARIANCE) if channels == 3 else ((0.5,) * channels, (0.25**2,) * channels)
     return layers.Normalization(mean=list(mean), variance=list(variance), name="normalization")
