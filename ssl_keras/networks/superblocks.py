@@ -13,9 +13,6 @@ from ssl_keras.architecture.layout import Block, layout
 from ssl_keras.networks.blocks import ACTIVATIONS, BlockBuilder, Tensor, Width
 from ssl_keras.networks.entangled import EntangledConv2D, EntangledDepthwiseConv2D, WeightedSum, expectation
 
-SHORTCUTS = {"basic": "projection", "bottleneck": "projection", "mbconv": "none"}
-"""What stands in for the identity where a block changes size or filters."""
-
 
 @dataclass(frozen=True)
 class Decision:
@@ -71,8 +68,9 @@ class SuperBlockBuilder(BlockBuilder):
         self.repeat = repeat
         self.decisions = decisions
         block = self._candidate({})
-        stride = 1 if repeat else block.stride
-        super().__init__(replace(block, repeat=repeat, stride=stride), synchronized=synchronized, seed=seed)
+        if repeat:
+            block = replace(block, repeat=repeat, stride=1, shortcut="identity")
+        super().__init__(block, synchronized=synchronized, seed=seed)
         self.prefix = prefix
 
     def finish(self, x: Tensor, width: Width, name: str, active: bool) -> Tensor:
@@ -115,14 +113,11 @@ class SuperBlockBuilder(BlockBuilder):
         """As without choices; where these decide between identity and projection (or nothing), both by their chance."""
         before, after = self.decisions["in"], self.decisions["c"]
         same = np.array([[one == other for other in after.values] for one in before.values])
-        sure = bool(self.repeat or same.all())
-        if sure or self.block.stride > 1 or not same.any():
-            fits = sure and self.block.stride == 1
-            self.block = replace(self.block, shortcut="identity" if fits else SHORTCUTS[self.block.op])
+        if self.repeat or self.block.stride > 1 or same.all() or not same.any():
             return super().residual(out, x)
         identity = expectation(same.astype("float32"), (before.chances, after.chances))
         ways = [(self._fit(x), identity)]
-        if SHORTCUTS[self.block.op] == "projection":
+        if self.block.op != "mbconv":
             ways.append((self.project(x), 1 - identity))
         paths, weights = zip(*ways, strict=True)
         shortcut = WeightedSum(name=f"{self.prefix}_shortcuts")(list(paths), ops.stack(weights))

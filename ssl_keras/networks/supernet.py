@@ -196,7 +196,7 @@ def _connect(space: Architecture, channels: int, *, synchronized: bool, seed: in
             decisions = decisions_of(alone, own)
             prefixes = [_prefix(stage, index, repeat, op) for repeat in range(max(decisions["r"].values))]
             ends.append(_chain(x, alone, decisions | {"in": arriving}, prefixes, synchronized=synchronized, seed=seed))
-        x = ends[0] if len(ends) == 1 else WeightedSum(name=f"stage{index + 1}_op")(ends, own["op"])
+        x = ends[0] if len(ends) == 1 else WeightedSum(name=f"stage{index + 1}_ops")(ends, own["op"])
         arriving = decisions.get("c", arriving)
     embedding = layers.GlobalAveragePooling2D(dtype="float32", name="embedding")(x)
     return keras.Model([images, *chances.values()], embedding, name="network")
