@@ -89,7 +89,8 @@ class Supernet(keras.Model):
         if choices is None or set(choices) != set(self.architecture.decisions):
             given = "none" if choices is None else ", ".join(choices)
             raise ValueError(f"the supernet decides {', '.join(self.architecture.decisions)}; choices given: {given}")
-        return self.network([images, *(choices[name] for name in self.architecture.decisions)], training=training)
+        vectors = [keras.ops.convert_to_tensor(choices[name], "float32") for name in self.architecture.decisions]
+        return self.network([images, *vectors], training=training)
 
     @contextmanager
     def choosing(self, choices: Choices) -> Iterator[None]:

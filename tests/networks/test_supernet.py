@@ -66,24 +66,24 @@ def soft(space, seed=0):
 
 
 def assert_same(supernet, picks, x):
-    """In inference and in training mode: embeddings, and what training mode leaves in the BN statistics."""
+    """In inference and in training mode."""
     encoder, choices = supernet.slice(picks), sk.choices.one_hot(supernet.architecture, picks)
-    before = supernet.get_weights()
     for training in (False, True):
         whole, alone = supernet(x, choices, training=training).numpy(), encoder(x, training=training).numpy()
         np.testing.assert_allclose(whole[:, : alone.shape[1]], alone, **TOLERANCE)
         assert not whole[:, alone.shape[1] :].any(), "absent channels are exactly 0"
-    for again, trained in zip(supernet.slice(picks).weights, encoder.weights, strict=True):
-        np.testing.assert_allclose(again, trained, **TOLERANCE)
-    supernet.set_weights(before)
+    return encoder
 
 
 @pytest.mark.parametrize("text", SPACES.values(), ids=SPACES)
 def test_hard_choices_are_the_sliced_network(text):
+    """Six networks of the space; and what training mode leaves in the BN statistics of the last one."""
     supernet = build(text)
     every = list(all_picks(supernet.architecture))
-    for picks in every[:: -(-len(every) // 8)]:
-        assert_same(supernet, picks, images(4, 9, 8, 3))
+    for picks in every[:: -(-len(every) // 6)]:
+        encoder = assert_same(supernet, picks, images(4, 9, 8, 3))
+    for again, trained in zip(supernet.slice(picks).weights, encoder.weights, strict=True):
+        np.testing.assert_allclose(again, trained, **TOLERANCE)
 
 
 @pytest.mark.slow
@@ -153,14 +153,14 @@ def test_gumbel_samples_follow_the_softmax_and_noise_alone_is_uniform():
     rng = np.random.default_rng(0)
     logits = {"a": np.log(np.array([0.2, 0.3, 0.5], "float32"))}
     counts, plain = np.zeros(3), np.zeros(3)
-    for _ in range(1500):
+    for _ in range(400):
         noise = {"a": rng.random(3, np.float32)}
         sample = sk.choices.gumbel_softmax(logits, noise, 0.1)
         np.testing.assert_allclose(np.sum(sample["a"]), 1, rtol=1e-5)
         counts += np.array(sk.choices.largest(sample)["a"])
         plain += np.array(sk.choices.largest(noise)["a"])
-    np.testing.assert_allclose(counts / 1500, [0.2, 0.3, 0.5], atol=0.05)
-    np.testing.assert_allclose(plain / 1500, [1 / 3] * 3, atol=0.05)
+    np.testing.assert_allclose(counts / 400, [0.2, 0.3, 0.5], atol=0.1)
+    np.testing.assert_allclose(plain / 400, [1 / 3] * 3, atol=0.1)
 
 
 def test_one_graph_serves_all_choices():
@@ -224,12 +224,12 @@ def test_recalibration_changes_statistics_that_served_many_networks():
             supernet(batches[0], sk.choices.one_hot(supernet.architecture, picks), training=True)
     encoder, raw = (supernet.slice("conv_c4 | mbconv_e2_c4") for _ in range(2))
     recalibrate(encoder, batches)
-    off = [np.abs(network(batches[0]) - network(batches[0], training=True)).mean() for network in (raw, encoder)]
-    assert off[1] < 0.2 * off[0]
     # The supernet itself, under the choices of that network, is brought to the same statistics.
     with supernet.choosing(sk.choices.one_hot(supernet.architecture, parse("conv_c4 | mbconv_e2_c4"))):
         recalibrate(supernet, batches)
         np.testing.assert_allclose(supernet(batches[1]), encoder(batches[1]), **TOLERANCE)
+    off = [np.abs(network(batches[0]) - network(batches[0], training=True)).mean() for network in (raw, encoder)]
+    assert off[1] < 0.2 * off[0]
 
 
 def test_a_learner_takes_a_supernet_for_an_encoder():
