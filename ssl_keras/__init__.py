@@ -21,6 +21,7 @@ PUBLIC = {
     "build_encoder": ("networks.encoder", "build_encoder"),
     "Supernet": ("networks.supernet", "Supernet"),
     "build_supernet": ("networks.supernet", "build_supernet"),
+    "ExpectedCost": ("networks.expected_cost", "ExpectedCost"),
     "choices": ("networks.choices", None),
     "load": ("saving", "load"),
     "Projector": ("networks.heads", "Projector"),

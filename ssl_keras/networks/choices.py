@@ -1,6 +1,6 @@
-"""Choices of a supernet: each decision's name to the probabilities of its values, made from logits or noise."""
+"""Choices of a supernet: each decision's name to the probabilities of its values; made, and averaged over."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -69,3 +69,19 @@ def one_hot(space: Architecture, picks: Mapping[str, Value] | Architecture) -> d
         name: np.array([value == values[name] for value in candidates], "float32")
         for name, candidates in space.decisions.items()
     }
+
+
+def expectation(table: np.ndarray, chances: Sequence[Tensor | None]) -> Tensor:
+    """The mean of a table over independent choices: one axis after the other is contracted.
+
+    Args:
+        table: What each combination of choices gives, (n_1, n_2, ..., rest).
+        chances: For each leading axis its probabilities (n_i,); None for an axis of length 1.
+
+    Returns:
+        (rest).
+    """
+    mean: Tensor = table
+    for vector in chances:
+        mean = mean[0] if vector is None else ops.tensordot(vector, mean, 1)
+    return mean

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import keras
-import numpy as np
 from keras import layers, ops
 
 Tensor = Any
@@ -128,19 +127,3 @@ def _padding(size: int, stride: int, side: int | Tensor) -> int | Tensor:
     """Zeros before the first pixel, under "same" padding; a tensor only where the side is open until run time."""
     needed = (-(-side // stride) - 1) * stride + size - side
     return max(needed, 0) // 2 if isinstance(side, int) else ops.maximum(needed, 0) // 2
-
-
-def expectation(table: np.ndarray, chances: Sequence[Tensor | None]) -> Tensor:
-    """The mean of a table over independent choices: one axis after the other is contracted.
-
-    Args:
-        table: What each combination of choices gives, (n_1, n_2, ..., rest).
-        chances: For each leading axis its probabilities (n_i,); None for an axis of length 1.
-
-    Returns:
-        (rest).
-    """
-    mean: Tensor = table
-    for vector in chances:
-        mean = mean[0] if vector is None else ops.tensordot(vector, mean, 1)
-    return mean

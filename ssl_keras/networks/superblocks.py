@@ -11,7 +11,8 @@ from keras import layers, ops
 from ssl_keras.architecture.grammar import BLOCKS, Architecture, Stage, Value
 from ssl_keras.architecture.layout import Block, layout
 from ssl_keras.networks.blocks import ACTIVATIONS, BlockBuilder, Tensor, Width
-from ssl_keras.networks.entangled import EntangledConv2D, EntangledDepthwiseConv2D, WeightedSum, expectation
+from ssl_keras.networks.choices import expectation
+from ssl_keras.networks.entangled import EntangledConv2D, EntangledDepthwiseConv2D, WeightedSum
 
 
 @dataclass(frozen=True)

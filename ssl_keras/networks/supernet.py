@@ -8,16 +8,14 @@ from typing import Any
 import keras
 from keras import layers
 
-from ssl_keras.architecture.grammar import BLOCKS, Architecture, ArchitectureError, Stage, Value, parse
+from ssl_keras.architecture.grammar import Architecture, Stage, Value, parse
 from ssl_keras.architecture.layout import layout
+from ssl_keras.architecture.learnable import check_learnable
 from ssl_keras.networks.blocks import BUILDERS, Tensor
 from ssl_keras.networks.choices import Choices
 from ssl_keras.networks.encoder import GRAMMAR_VERSION, Encoder, checked_shape, normalization
 from ssl_keras.networks.entangled import WeightedSum
 from ssl_keras.networks.superblocks import Decision, SuperBlockBuilder, decisions_of
-
-BRANCHES = ("mbconv", "bottleneck", "basic")
-"""The ops among which a gradient can choose: those with a shortcut around them."""
 
 
 @keras.saving.register_keras_serializable("ssl_keras")
@@ -59,7 +57,7 @@ class Supernet(keras.Model):
     ) -> None:
         super().__init__(name=name)
         space = parse(architecture) if isinstance(architecture, str) else architecture
-        _check_learnable(space)
+        check_learnable(space)
         self.architecture = space
         self.image_shape = checked_shape(input_shape)
         self.synchronized = synchronized
@@ -151,33 +149,6 @@ def build_supernet(
 ) -> Supernet:
     """Builds the supernet of a space. Arguments and errors as in :class:`Supernet`."""
     return Supernet(architecture, input_shape, synchronized=synchronized, seed=seed, name=name)
-
-
-def _check_learnable(space: Architecture) -> None:
-    """Refuses what no gradient can decide, by name."""
-    if not space.is_space:
-        raise ArchitectureError(f"nothing to decide in '{space}': build_encoder builds it")
-    filters_open = False
-    for number, stage in enumerate(space.stages, 1):
-        for token, values in stage.decisions.items():
-            if token in ("s", "g", "w") or (token == "op" and not set(values) <= set(BRANCHES)):
-                raise ArchitectureError(
-                    f"stage{number}.{token} can only be tuned: a gradient decides r, k, e, c, se, a "
-                    f"and ops among {', '.join(BRANCHES)}; fix it, or tune the space",
-                    token,
-                    number,
-                )
-        own_open = "c" in stage.decisions
-        for op in stage.ops:
-            if "g" in BLOCKS[op] and stage.values("g", op) != (1,) and (own_open or (op == "conv" and filters_open)):
-                raise ArchitectureError(
-                    f"stage{number}.g is above 1, so the groups' shares of the channels move with the filters, "
-                    "which are open: fix them, or tune the space",
-                    "g",
-                    number,
-                )
-        if "maxpool" not in stage.ops:
-            filters_open = own_open
 
 
 def _connect(space: Architecture, channels: int, *, synchronized: bool, seed: int) -> keras.Model:
