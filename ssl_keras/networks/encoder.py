@@ -46,10 +46,7 @@ class Encoder(keras.Model):
         grammar: int = GRAMMAR_VERSION,
         name: str = "encoder",
     ) -> None:
-        if grammar != GRAMMAR_VERSION:
-            raise ArchitectureError(
-                f"grammar version {grammar} is newer than this ssl_keras, which reads {GRAMMAR_VERSION}: upgrade it"
-            )
+        check_grammar(grammar)
         parsed = parse(architecture) if isinstance(architecture, str) else architecture
         height, width, channels = checked_shape(input_shape)
         blocks = layout(parsed, (height, width, channels))
@@ -99,6 +96,14 @@ def build_encoder(
 ) -> Encoder:
     """Builds the encoder that an architecture describes. Arguments and errors as in :class:`Encoder`."""
     return Encoder(architecture, input_shape, synchronized=synchronized, seed=seed, name=name)
+
+
+def check_grammar(version: int) -> None:
+    """Raises ArchitectureError for a file whose notation this version of ssl_keras does not read."""
+    if version != GRAMMAR_VERSION:
+        raise ArchitectureError(
+            f"grammar version {version} is newer than this ssl_keras, which reads {GRAMMAR_VERSION}: upgrade it"
+        )
 
 
 def checked_shape(input_shape: Sequence[int | None]) -> tuple[int | None, int | None, int]:

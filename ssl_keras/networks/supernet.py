@@ -13,7 +13,7 @@ from ssl_keras.architecture.layout import layout
 from ssl_keras.architecture.learnable import check_learnable
 from ssl_keras.networks.blocks import BUILDERS, Tensor
 from ssl_keras.networks.choices import Choices
-from ssl_keras.networks.encoder import GRAMMAR_VERSION, Encoder, checked_shape, normalization
+from ssl_keras.networks.encoder import GRAMMAR_VERSION, Encoder, check_grammar, checked_shape, normalization
 from ssl_keras.networks.entangled import WeightedSum
 from ssl_keras.networks.superblocks import Decision, SuperBlockBuilder, decisions_of
 
@@ -37,7 +37,7 @@ class Supernet(keras.Model):
         input_shape: (H, W, C) as of :class:`Encoder`; other sizes serve as well.
         synchronized: Whether batch normalisation takes its moments over all replicas.
         seed: Initial weights are drawn from (seed, layer name).
-        grammar: Version of the notation.
+        grammar: Version of the notation, kept so that old files stay readable.
         name: Name of the model.
 
     Raises:
@@ -55,6 +55,7 @@ class Supernet(keras.Model):
         grammar: int = GRAMMAR_VERSION,
         name: str = "supernet",
     ) -> None:
+        check_grammar(grammar)
         super().__init__(name=name)
         space = parse(architecture) if isinstance(architecture, str) else architecture
         check_learnable(space)
@@ -62,7 +63,6 @@ class Supernet(keras.Model):
         self.image_shape = checked_shape(input_shape)
         self.synchronized = synchronized
         self.seed = seed
-        self.grammar = grammar
         self.network = _connect(space, self.image_shape[-1], synchronized=synchronized, seed=seed)
         self._standing = threading.local()
         self.built = True
@@ -134,7 +134,7 @@ class Supernet(keras.Model):
             "input_shape": list(self.image_shape),
             "synchronized": self.synchronized,
             "seed": self.seed,
-            "grammar": self.grammar,
+            "grammar": GRAMMAR_VERSION,
             "name": self.name,
         }
 

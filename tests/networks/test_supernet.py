@@ -1,6 +1,10 @@
 """A supernet with hard choices is the network that it cuts out, to float rounding, whatever is chosen."""
 
 import itertools
+import json
+import subprocess
+import sys
+import textwrap
 
 import keras
 import numpy as np
@@ -219,7 +223,7 @@ def test_a_network_of_the_space_by_its_string_or_its_picks():
 def test_recalibration_changes_statistics_that_served_many_networks():
     supernet = sk.build_supernet("conv_c{4,8} | mbconv_k{3,7}_e2_c4", (8, 8, 3))
     batches = [images(16, 8, 8, 3, seed=seed) for seed in range(3)]
-    for _ in range(10):
+    for _ in range(4):
         for picks in all_picks(supernet.architecture):
             supernet(batches[0], sk.choices.one_hot(supernet.architecture, picks), training=True)
     encoder, raw = (supernet.slice("conv_c4 | mbconv_e2_c4") for _ in range(2))
@@ -242,6 +246,43 @@ def test_a_learner_takes_a_supernet_for_an_encoder():
         loss = learner.objective(batch)["loss"]
     gradients = tape.gradient(loss, [*vectors.values(), *learner.learned_variables])
     assert all(gradient is not None for gradient in gradients)
+
+
+TWO_REPLICAS = """
+    import json, sys, numpy as np, tensorflow as tf
+    cpu = tf.config.list_physical_devices("CPU")[0]
+    tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+    import ssl_keras as sk
+
+    x = np.random.default_rng(0).random((8, 9, 8, 3), np.float32)
+    for name in ("none", "mirrored"):
+        strategy = sk.strategy(name)
+        with strategy.scope():
+            supernet = sk.build_supernet("conv_c{4,6} | basic_k{3,5}_c{4,6}", (9, 8, 3))
+            logits = {key: tf.Variable(tf.zeros(2), aggregation=tf.VariableAggregation.SUM)
+                      for key in supernet.architecture.decisions}
+
+        def gradients():
+            me, all = (tf.distribute.get_replica_context().replica_id_in_sync_group, strategy.num_replicas_in_sync)
+            mine = tf.constant(x)[me * 8 // all : (me + 1) * 8 // all]
+            with tf.GradientTape() as tape, supernet.choosing(sk.choices.softmax(logits)):
+                loss = sum(tf.reduce_sum(supernet(views, training=True) ** 3) for views in (mine, mine[:, :7]))
+            return tape.gradient(loss, [logits[key] for key in sorted(logits)])
+
+        parts = tf.function(lambda: strategy.run(gradients))()
+        totals = [strategy.reduce("sum", part, axis=None).numpy().tolist() for part in parts]
+        print(json.dumps(totals))
+    """
+
+
+@pytest.mark.slow
+def test_each_replica_differentiates_its_own_choices():
+    """Synchronised BN switches between the replicas' threads in the middle of a call."""
+    program = textwrap.dedent(TWO_REPLICAS)
+    printed = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True).stdout
+    one, two = (json.loads(line) for line in printed.splitlines()[-2:])
+    np.testing.assert_allclose(one, two, rtol=1e-3)
+    assert np.abs(one).min() > 0
 
 
 def test_a_supernet_survives_saving(tmp_path):
@@ -277,6 +318,11 @@ def test_choices_that_are_not_those_of_the_space_are_refused():
         supernet(images(1, 8, 8, 3))
     with pytest.raises(ValueError, match=r"given: stage1\.k"):
         supernet(images(1, 8, 8, 3), {"stage1.k": np.ones(2, "float32")})
+
+
+def test_a_file_of_a_newer_grammar_is_refused():
+    with pytest.raises(ArchitectureError, match="upgrade"):
+        sk.Supernet("conv_c{4,6}", (8, 8, 3), grammar=2)
 
 
 def test_a_network_outside_the_space_is_refused():
