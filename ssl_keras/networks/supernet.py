@@ -204,11 +204,9 @@ def _prefix(stage: Stage, index: int, repeat: int, op: str) -> str:
 def _copy(source: layers.Layer, layer: layers.Layer) -> None:
     """Weights that a smaller layer shares with a larger one: centres of kernels, leading channels of the rest."""
     for large, small in zip(source.weights, layer.weights, strict=True):
-        spatial = len(small.shape) - 2 if len(small.shape) == 4 else 0
-        edges = [
-            (have - want) // 2 if axis < spatial else 0
-            for axis, (have, want) in enumerate(zip(large.shape, small.shape, strict=True))
-        ]
-        small.assign(
-            large.value[tuple(slice(edge, edge + want) for edge, want in zip(edges, small.shape, strict=True))]
-        )
+        spatial = 2 if len(small.shape) == 4 else 0
+        cut = []
+        for axis, (have, want) in enumerate(zip(large.shape, small.shape, strict=True)):
+            start = (have - want) // 2 if axis < spatial else 0
+            cut.append(slice(start, start + want))
+        small.assign(large.value[tuple(cut)])
