@@ -76,8 +76,18 @@ class SuperBlockBuilder(BlockBuilder):
 
     def finish(self, x: Tensor, width: Width, name: str, active: bool) -> Tensor:
         """Batch normalisation, the activation where ``active``, and the mask of the width."""
-        tokens = ("in", "e") if (self.block.op, width) == ("mbconv", "mid_filters") else ("c",)
-        return self._mask(super().finish(x, width, name, active), width, tokens, {}, f"{name}_mask")
+        x = super().finish(x, width, name, active)
+        if (self.block.op, width) == ("mbconv", "mid_filters"):
+            return x  # see depthwise
+        return self._mask(x, width, ("c",), {}, f"{name}_mask")
+
+    def depthwise(self, x: Tensor, *, name: str) -> Tensor:
+        """As without choices, and the mask of the expanded width.
+
+        The expansion needs none: its channels do not meet before. Two in a row would also hide an absent
+        channel from the gradient, which the one multiplies by the other's 0.
+        """
+        return self._mask(super().depthwise(x, name=name), "mid_filters", ("in", "e"), {}, f"{name}_mask")
 
     def activate(self, x: Tensor, name: str) -> Tensor:
         """The convex combination of the activations; all of them keep 0 at 0, so absent channels stay absent."""

@@ -129,16 +129,25 @@ def test_every_activation_keeps_absent_channels_absent():
         assert keras.activations.get(blocks.ACTIVATIONS[name])(np.zeros(1, "float32"))[0] == 0
 
 
+@pytest.mark.parametrize("hard", [False, True], ids=["soft", "straight-through"])
 @pytest.mark.parametrize("text", SPACES.values(), ids=SPACES)
-def test_every_decision_gets_a_gradient(text):
-    supernet = build(text)
-    space = supernet.architecture
-    logits = {name: tf.Variable(tf.zeros(len(values))) for name, values in space.decisions.items()}
-    x, weights = images(8, 9, 8, 3), images(*supernet.output_shape[1:], seed=2)
-    with tf.GradientTape() as tape:
-        loss = tf.reduce_mean(supernet(x, sk.choices.softmax(logits), training=True) ** 2 * weights)
-    for name, gradient in tape.gradient(loss, logits).items():
-        assert np.abs(gradient).max() > 1e-5, name
+def test_every_decision_gets_a_gradient(text, hard):
+    """From the first step on; hard, too, with the smallest network, from which all other candidates are absent."""
+    supernet = sk.build_supernet(text, (9, 8, 3))
+    logits = {}
+    for name, values in supernet.architecture.decisions.items():
+        # An absent stage decides nothing else.
+        picked = values[-1] if 0 in values and name.endswith(".r") else values[0]
+        logits[name] = tf.Variable([0.1 * (value == picked) for value in values])
+    x, (_, size) = images(8, 9, 8, 3), supernet.output_shape
+    with tf.GradientTape(persistent=True) as tape:
+        choices = sk.choices.softmax(logits)
+        choices = sk.choices.straight_through(choices) if hard else choices
+        squares = (supernet(x, choices, training=True) + 0.1) ** 2
+        losses = [tf.reduce_mean(squares * images(8, size, seed=seed)) for seed in (3, 4)]  # one may cancel by chance
+    gradients = [tape.gradient(loss, logits) for loss in losses]
+    for name in logits:
+        assert max(np.abs(gradient[name]).max() for gradient in gradients) > 2e-5, name
 
 
 def test_straight_through_is_hard_forward_and_soft_backward():
