@@ -14,6 +14,8 @@ from typing import Any
 SERIALIZABLE = (
     "networks.encoder",
     "networks.heads",
+    "networks.entangled",
+    "networks.supernet",
     "learning.losses.relicv2",
     "learning.losses.nt_xent",
     "learning.losses.byol",

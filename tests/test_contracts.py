@@ -4,11 +4,16 @@ import keras
 import pytest
 
 import ssl_keras as sk
+from ssl_keras.networks.entangled import EntangledConv2D, EntangledDepthwiseConv2D, WeightedSum
 from ssl_keras.saving import register
 from tests.contracts import assert_serialisable
 
 EXAMPLES = {
     "Encoder": lambda: sk.build_encoder("conv_c4", (8, 8, 3), seed=3),
+    "Supernet": lambda: sk.build_supernet("conv_c4 | mbconv_k{3,5}_c4", (8, 8, 3), seed=3),
+    "WeightedSum": lambda: WeightedSum(),
+    "EntangledConv2D": lambda: EntangledConv2D(4, (3, 5), padding="same", use_bias=False),
+    "EntangledDepthwiseConv2D": lambda: EntangledDepthwiseConv2D((3, 5), padding="same", use_bias=False),
     "Projector": lambda: sk.Projector(4, 6, 5, synchronized=False),
     "Predictor": lambda: sk.Predictor(4, 6, 5),
     "ReLICv2Loss": lambda: sk.ReLICv2Loss(0.1, 1.0, 0.5, False),

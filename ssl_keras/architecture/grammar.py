@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
-from ssl_keras.architecture.space import Words
+from ssl_keras.architecture.space import Words, match
 from ssl_keras.architecture.stage import Stage, StageReader
 from ssl_keras.architecture.tokens import (
     ACTIVATIONS,
@@ -95,6 +95,26 @@ class Architecture:
             if stage is not None and picked.get("r") == 0 and "op" not in picked and len(stage.ops) > 1:
                 raise ArchitectureError(f"stage {number}: r = 0 is open until its op is picked as well", "r0", number)
         return Architecture(tuple(stage for stage in frozen if stage is not None))
+
+    def picks_of(self, architecture: "Architecture") -> dict[str, Value]:
+        """The choices that freeze this space to an architecture: the inverse of `freeze`.
+
+        Where several do, the first of equal stages is kept, and what then decides nothing gets its first value.
+
+        Args:
+            architecture: without choices.
+
+        Raises:
+            ArchitectureError: it is not in the space.
+        """
+        picks = match(self.stages, architecture.stages)
+        if picks is None:
+            raise ArchitectureError(f"the space '{self}' does not hold '{architecture}'")
+        return {
+            name: picks[int(place) - 1][token]
+            for name in self.decisions
+            for place, token in [name.removeprefix("stage").split(".")]
+        }
 
     def locate(self, index: int, token: str) -> tuple[str, int]:
         """Where a stage's token stands in the printed string: (as written, character from 1).

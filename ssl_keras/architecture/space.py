@@ -117,3 +117,48 @@ class Words:
             if not any(all(self.optional[earlier:start]) for earlier in kept):
                 kept.append(start)
         return frozenset(kept)
+
+
+def match(stages: Sequence[Stage], frozen: Sequence[Stage]) -> list[dict[str, Value]] | None:
+    """Every stage's picks, with which the stages become the frozen ones; None where nothing does.
+
+    Stages that may vanish are kept as early as possible.
+
+    Args:
+        stages: of a space.
+        frozen: of an architecture.
+    """
+    failed: set[tuple[int, int]] = set()
+
+    def rest(index: int, place: int) -> list[dict[str, Value]] | None:
+        if index == len(stages):
+            return [] if place == len(frozen) else None
+        if (index, place) in failed:
+            return None
+        present = _picks(stages[index], frozen[place]) if place < len(frozen) else None
+        for picks, step in ((present, 1), (_absence(stages[index]), 0)):
+            if picks is not None and (found := rest(index + 1, place + step)) is not None:
+                return [picks, *found]
+        failed.add((index, place))
+        return None
+
+    return rest(0, 0)
+
+
+def _picks(stage: Stage, frozen: Stage) -> dict[str, Value] | None:
+    """What makes the one of the other; tokens that the op does not list get their first value."""
+    if len(frozen.ops) > 1 or frozen.op not in stage.ops or frozen.decisions:
+        return None
+    known = BLOCKS[frozen.op]
+    picks = {name: frozen.values(name, frozen.op)[0] if name in known else values[0] for name, values in stage.tokens}
+    picks["op"] = frozen.op
+    allowed = all(picks[name] in values for name, values in stage.tokens)
+    return picks if allowed and stage.freeze(picks) == frozen else None
+
+
+def _absence(stage: Stage) -> dict[str, Value] | None:
+    """What makes the stage vanish."""
+    if not stage.may_vanish:
+        return None
+    op = next(op for op in stage.ops if "r" in BLOCKS[op])
+    return {name: values[0] for name, values in stage.tokens} | {"r": 0, "op": op}

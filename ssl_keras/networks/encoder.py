@@ -46,12 +46,9 @@ class Encoder(keras.Model):
         grammar: int = GRAMMAR_VERSION,
         name: str = "encoder",
     ) -> None:
-        if grammar != GRAMMAR_VERSION:
-            raise ArchitectureError(
-                f"grammar version {grammar} is newer than this ssl_keras, which reads {GRAMMAR_VERSION}: upgrade it"
-            )
+        check_grammar(grammar)
         parsed = parse(architecture) if isinstance(architecture, str) else architecture
-        height, width, channels = _checked_shape(input_shape)
+        height, width, channels = checked_shape(input_shape)
         blocks = layout(parsed, (height, width, channels))
         images = keras.Input((None, None, channels), name="images")
         outputs, feature_maps = _connect(images, blocks, synchronized=synchronized, seed=seed)
@@ -101,7 +98,16 @@ def build_encoder(
     return Encoder(architecture, input_shape, synchronized=synchronized, seed=seed, name=name)
 
 
-def _checked_shape(input_shape: Sequence[int | None]) -> tuple[int | None, int | None, int]:
+def check_grammar(version: int) -> None:
+    """Raises ArchitectureError for a file whose notation this version of ssl_keras does not read."""
+    if version != GRAMMAR_VERSION:
+        raise ArchitectureError(
+            f"grammar version {version} is newer than this ssl_keras, which reads {GRAMMAR_VERSION}: upgrade it"
+        )
+
+
+def checked_shape(input_shape: Sequence[int | None]) -> tuple[int | None, int | None, int]:
+    """(height, width, channels), height and width possibly None. Raises ArchitectureError for anything else."""
     shape = tuple(input_shape)
     if len(shape) != 3 or not isinstance(shape[2], int) or any(s is not None and s < 1 for s in shape):
         raise ArchitectureError(
@@ -113,7 +119,7 @@ def _checked_shape(input_shape: Sequence[int | None]) -> tuple[int | None, int |
 def _connect(
     images: Tensor, blocks: Sequence[Block], *, synchronized: bool, seed: int
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    x = _normalization(images.shape[-1])(images)
+    x = normalization(images.shape[-1])(images)
     feature_maps, total_stride = {}, 1
     for block in blocks:
         x = BUILDERS[block.op](x, BlockBuilder(block, synchronized=synchronized, seed=seed))
@@ -123,6 +129,7 @@ def _connect(
     return layers.GlobalAveragePooling2D(dtype="float32", name="embedding")(x), feature_maps
 
 
-def _normalization(channels: int) -> layers.Layer:
+def normalization(channels: int) -> layers.Layer:
+    """The frozen first layer: images (B, H, W, C) in [0, 1] to zero mean and unit deviation, about."""
     mean, variance = (RGB_MEAN, RGB_VARIANCE) if channels == 3 else ((0.5,) * channels, (0.25**2,) * channels)
     return layers.Normalization(mean=list(mean), variance=list(variance), name="normalization")

@@ -173,3 +173,37 @@ def test_r0_waits_for_the_op_where_one_op_cannot_vanish() -> None:
 def test_large_spaces_are_counted_without_enumeration() -> None:
     stages = ["mbconv_r{1,2,3,4}_k{1,3,5,7,9,11}_s{1,2}_e{2,3,4,6}_c{8,16,24,32}_se{0,0.25,0.5}_a{relu,swish,gelu}"]
     assert parse(" | ".join(stages * 30)).size == (4 * 6 * 2 * 4 * 4 * 3 * 3) ** 30
+
+
+@pytest.mark.parametrize("text", SPACES)
+def test_picks_are_the_inverse_of_freezing(text: str) -> None:
+    space = parse(text)
+    for network in spelt_out(space):
+        picks = space.picks_of(parse(network))
+        assert list(picks) == list(space.decisions)
+        assert str(space.freeze(picks)) == network
+
+
+def test_the_first_of_equal_stages_is_kept() -> None:
+    space = parse("conv_c8 | mbconv_r{0,1}_k{3,5}_c8 | mbconv_r{0,1}_k{3,5}_c8")
+    assert space.picks_of(parse("conv_c8 | mbconv_k5_c8")) == {
+        "stage2.r": 1,
+        "stage2.k": 5,
+        "stage3.r": 0,
+        "stage3.k": 3,
+    }
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["conv_c9", "conv_c8", "conv_c8 | basic_c8", "conv_c8 | mbconv_k{3,5}_c8", "conv_c8 | mbconv_k3_c8 | conv_c8"],
+)
+def test_what_is_not_in_the_space_has_no_picks(text: str) -> None:
+    with pytest.raises(ArchitectureError, match="does not hold"):
+        parse("conv_c{8,16} | mbconv_k{3,5}_c8").picks_of(parse(text))
+
+
+def test_picks_of_many_stages_that_may_vanish_are_found_quickly() -> None:
+    space = parse(" | ".join(["conv_c8", *["mbconv_r{0,1}_k{3,5}_c8"] * 40]))
+    with pytest.raises(ArchitectureError):
+        space.picks_of(parse(" | ".join(["conv_c8", *["mbconv_c8"] * 20, "mbconv_k7_c8"])))
