@@ -37,8 +37,8 @@ from ssl_keras.scenarios.features import extract
 from ssl_keras.scenarios.knn import knn
 from ssl_keras.scenarios.linear import linear
 
-MEASURED = ("knn20", "knn200", "linear", "same style", "other style", "drop")
-"""Protocols on the set itself; then top-1 on shape in `shapes`, in styles of training, in others, and the drop."""
+MEASURED = ("knn20", "knn200", "linear", "same style", "other style", "drop", "cue conflict")
+"""Protocols on the set itself; then `ssl_keras.scenarios.style`, which needs the TFDS set cue_conflict."""
 
 MOST_IMAGES = 20_000
 """Training images of a set, for learning and for judging."""
@@ -83,8 +83,10 @@ def run_cell(name: str, config: Pretrain, base: Pretrain, label: str | None, pas
     fit(setup, learner, schedule, [], label)
     seconds = time.monotonic() - started
     scores = _scores(learner.encoder, train, test, setup.image_size, config.seed)
-    changed_style = style.restyled({name: learner.encoder}, setup.image_size)[name]
-    scores |= {key: share.value for key, share in changed_style.items()}
+    encoders = {name: learner.encoder}
+    scores |= {key: share.value for key, share in style.restyled(encoders, setup.image_size)[name].items()}
+    cues = open_source("tfds:cue_conflict:test")
+    scores["cue conflict"] = style.cue_conflict(encoders, cues, setup.image_size)[name].value
     return {"cell": name, "set": config.data, "seed": config.seed, "steps": steps, "macs_per_image": macs,
             "seconds": round(seconds), **scores}  # fmt: skip
 
@@ -105,12 +107,24 @@ def _held_out(images: Source, seed: int) -> tuple[Source, Source]:
     )  # type: ignore[return-value]
 
 
+def _check_terms(file: Path, terms: Mapping[str, Any]) -> None:
+    """A finished run of other terms is no run of this comparison."""
+    held = json.loads(file.read_text(encoding="utf-8"))
+    for name, value in terms.items():
+        if held[name] != value:
+            raise SystemExit(f"{file} has {name} = {held[name]}, not {value}: choose another folder with --out")
+
+
 def table(folder: Path) -> dict[str, Any]:
-    """Mean and range over seeds of every finished cell, set by set."""
+    """Mean and range over seeds of every finished cell, set by set; all of the same terms."""
+    judged: set[str] = set()
     found: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for file in sorted(folder.glob("*.json")):
         row = json.loads(file.read_text(encoding="utf-8"))
         found.setdefault((row["set"], row["cell"]), []).append(row)
+        judged.add(f"{row['passes']} image-passes, judged on the {row['judged on']}")
+    if len(judged) != 1:
+        raise SystemExit(f"{folder} holds runs of different terms, or none: {'; '.join(sorted(judged)) or 'no file'}")
     rows = [
         {
             "set": source.removeprefix("tfds:"), "cell": cell, "seeds": str(len(runs)), "steps": str(runs[0]["steps"]),
@@ -118,7 +132,7 @@ def table(folder: Path) -> dict[str, Any]:
         }
         for (source, cell), runs in found.items()
     ]  # fmt: skip
-    return {"what": "width-8 ResNet-18 at 32 px, equal multiply-adds, judged on the test split", "rows": rows}
+    return {"what": f"width-8 ResNet-18 at 32 px, multiply-adds of {judged.pop()}", "rows": rows}
 
 
 def _spread(values: list[float]) -> str:
@@ -146,13 +160,15 @@ def main() -> None:
         for source in options.sources or comparison.SOURCES:
             for cell in options.cells or comparison.CELLS:
                 file = options.out / f"{source.removeprefix('tfds:')}-{cell.replace(' ', '_')}-seed{seed}.json"
+                passes = options.passes or comparison.PASSES
+                terms = {"passes": passes, "judged on": "held-out training images" if options.tune else "test split"}
                 if file.is_file():
+                    _check_terms(file, terms)
                     continue
                 fields = dict(comparison.CELLS[cell])
                 label = fields.pop("label", None)
                 base = dataclasses.replace(comparison.BASE, data=source, seed=seed)
-                passes = options.passes or comparison.PASSES
-                result = run_cell(cell, changed(base, fields), base, label, passes, options.tune)
+                result = terms | run_cell(cell, changed(base, fields), base, label, passes, options.tune)
                 write_json(file, result)
                 print(json.dumps(result), flush=True)
 

@@ -7,7 +7,7 @@ is needed, and a name outside the table ends the reading.
 
 import pickle
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -33,7 +33,7 @@ def read(path: str | PathLike[str]) -> Any:
         raise FileNotFoundError(f"no checkpoint at {str(file)!r}: give the .pkl file that was released")
     try:
         with file.open("rb") as stream:
-            return _plain(_Inert(stream).load())
+            return _plain(_Inert(stream).load(), {})
     except PickleError as error:
         raise PickleError(f"{file.name} {error}") from None
     except Exception as error:  # a damaged pickle fails in whatever way its bytes happen to mean
@@ -51,7 +51,29 @@ class _Inert(pickle.Unpickler):
         return STAND_INS[full]
 
 
-class _Kind:
+class _Fixed(type):
+    """A file may set attributes on what it was given; not on these classes, which serve the next file too."""
+
+    def __setattr__(cls, name: str, value: Any) -> None:
+        raise PickleError(f"is refused: it sets {name} on what stands in for a class")
+
+
+class _Function:
+    """A function of ours, as nothing but a call: it has no attributes that a file could set."""
+
+    __slots__ = ("_call",)
+
+    def __init__(self, call: Callable[..., Any]) -> None:
+        object.__setattr__(self, "_call", call)
+
+    def __call__(self, *arguments: Any) -> Any:
+        return self._call(*arguments)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        raise PickleError(f"is refused: it sets {name} on what stands in for a function")
+
+
+class _Kind(metaclass=_Fixed):
     """numpy.dtype, of numbers only."""
 
     def __init__(self, code: str, *_: Any) -> None:
@@ -66,7 +88,7 @@ class _Kind:
         return np.dtype({"<": "<", ">": ">"}.get(self.order, "=") + self.code)
 
 
-class _Array:
+class _Array(metaclass=_Fixed):
     """numpy.ndarray, made from the state that NumPy writes: (version, shape, type, column order, bytes)."""
 
     array: np.ndarray | None = None
@@ -103,16 +125,14 @@ def _bytes(text: str = "", _encoding: str = "latin1") -> bytes:
     return text.encode("latin1")
 
 
-class _Ignored:
+class _Ignored(metaclass=_Fixed):
     """Something that nobody will look at."""
 
     def __new__(cls, *_: Any) -> "_Ignored":
         return object.__new__(cls)
 
 
-class ByolState(NamedTuple):
-    """BYOL's state of an experiment, field by field."""
-
+class _ByolFields(NamedTuple):
     online_params: Any
     target_params: Any
     online_state: Any
@@ -120,18 +140,22 @@ class ByolState(NamedTuple):
     opt_state: Any
 
 
+class ByolState(_ByolFields, metaclass=_Fixed):
+    """BYOL's state of an experiment, field by field."""
+
+
 STAND_INS: dict[str, Any] = {
     "numpy.ndarray": _Array,
     "numpy.dtype": _Kind,
-    **{f"numpy.{core}.multiarray._reconstruct": _filled_later for core in ("core", "_core")},
-    **{f"numpy.{core}.multiarray.scalar": _scalar for core in ("core", "_core")},
-    **{f"numpy.{core}.numeric._frombuffer": _of_buffer for core in ("core", "_core")},
-    "jax._src.array._reconstruct_array": _of_jax,
-    "jax._src.device_array.reconstruct_device_array": _of_jax,
+    **{f"numpy.{core}.multiarray._reconstruct": _Function(_filled_later) for core in ("core", "_core")},
+    **{f"numpy.{core}.multiarray.scalar": _Function(_scalar) for core in ("core", "_core")},
+    **{f"numpy.{core}.numeric._frombuffer": _Function(_of_buffer) for core in ("core", "_core")},
+    "jax._src.array._reconstruct_array": _Function(_of_jax),
+    "jax._src.device_array.reconstruct_device_array": _Function(_of_jax),
     **{f"haiku._src.data_structures.{name}": dict for name in ("FlatMapping", "FlatMap", "frozendict")},
     "collections.OrderedDict": dict,
-    "_codecs.encode": _bytes,
-    "__builtin__.bytes": _bytes,
+    "_codecs.encode": _Function(_bytes),
+    "__builtin__.bytes": _Function(_bytes),
     "byol.byol_experiment._ByolExperimentState": ByolState,
     "byol.utils.optimizers.AddWeightDecayState": _Ignored,
     "byol.utils.optimizers.ScaleByLarsState": _Ignored,
@@ -140,14 +164,20 @@ STAND_INS: dict[str, Any] = {
 """What a pickle may name, and what it gets. NOTE: the names of BYOL and optax are remembered, not seen in a file."""
 
 
-def _plain(value: Any) -> Any:
-    """The same with NumPy arrays where stand-ins are."""
+def _plain(value: Any, seen: dict[int, Any]) -> Any:
+    """The same with NumPy arrays where stand-ins are; what occurs often is looked at once."""
+    if id(value) not in seen:
+        seen[id(value)] = _made_plain(value, seen)
+    return seen[id(value)]
+
+
+def _made_plain(value: Any, seen: dict[int, Any]) -> Any:
     if isinstance(value, _Array):
         return value.array
-    if isinstance(value, dict):
-        return {key: _plain(entry) for key, entry in value.items()}
     if isinstance(value, ByolState):
-        return {name: _plain(entry) for name, entry in value._asdict().items()}
+        return {name: _plain(entry, seen) for name, entry in zip(ByolState._fields, value, strict=True)}
+    if isinstance(value, dict):
+        return {key: _plain(entry, seen) for key, entry in value.items()}
     if isinstance(value, list | tuple):
-        return type(value)(_plain(entry) for entry in value)
+        return type(value)(_plain(entry, seen) for entry in value)
     return None if isinstance(value, _Ignored) else value

@@ -1,6 +1,6 @@
 """Scores the mask detectors on ECSSD, and writes tools/results/saliency.json.
 
-Needs the TFDS sets ecssd (1000 images with human masks, only ever scored) and, to train the network, tiny_imagenet,
+Needs the TFDS sets ecssd (1000 images with human masks, never trained on) and, to train the network, tiny_imagenet,
 caltech101_small and flowers_small, of which no label is read; about ten minutes on one core. One thread, because
 threads that wait for one another in small products would count as work in images/s per core.
 

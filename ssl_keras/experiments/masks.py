@@ -91,7 +91,7 @@ def _claim(out: Path, config: Masks, source: Source) -> dict[str, Any]:
                     f"{out} holds masks with {key} = {held.get(key)!r}, not {value!r}: choose another folder with --out"
                 )
         return index
-    foreign = [item.name for item in out.iterdir() if not item.name.startswith(".")]
+    foreign = [item.name for item in out.iterdir() if not item.name.startswith(".")] if out.exists() else []
     if foreign:
         raise ConfigError(f"{out} is not empty (it holds {foreign[0]}) and holds no masks: choose another with --out")
     if config.refine and not index["refine"]:

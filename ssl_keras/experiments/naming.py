@@ -40,9 +40,10 @@ def named_architecture(text: str, image_size: int) -> Architecture:
     return parse(text)
 
 
-def run_name(data: str, architecture: str, seed: int) -> str:
+def run_name(data: str, architecture: str, seed: int, mode: str = "relicv2") -> str:
     """A folder name for a run, made of what tells runs apart: ``cifar10-resnet18@0.25-seed0``."""
-    parts = [architecture if re.fullmatch(r"[\w@.]+", architecture) else "net", f"seed{seed}"]
+    network = architecture if re.fullmatch(r"[\w@.]+", architecture) else "net"
+    parts = [network, *([] if mode == "relicv2" else [mode]), f"seed{seed}"]
     return "-".join([data_name(data), *(_plain(part) for part in parts)])
 
 

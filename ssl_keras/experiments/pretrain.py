@@ -43,9 +43,10 @@ def run(config: Pretrain) -> Path:
         OSError: The data or the folder cannot be used.
         DivergedError: The loss is no longer finite; the last good checkpoint is kept.
     """
-    name = run_name(config.data, config.architecture, config.seed)
+    name = run_name(config.data, config.architecture, config.seed, config.mode)
     path = Path(config.out if config.out != "auto" else f"runs/{name}")
     setup = Setup(config)
+    _ = setup.masks  # refused here, before there is a run folder
     resolved = to_dict(config) | {"image_size": setup.image_size, "batch_size": setup.batch_size}
     keras.config.set_dtype_policy(config.compute.precision)
     try:

@@ -46,7 +46,7 @@ def replacing(path: Path) -> Iterator[Path]:
     by it.
     """
     temporary = path.with_name(f".writing-{os.getpid()}-{path.name}")
-    made = not path.parent.exists()
+    made = [folder for folder in (path.parent, *path.parent.parents) if not folder.exists()]
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         yield temporary
@@ -58,8 +58,9 @@ def replacing(path: Path) -> Iterator[Path]:
             shutil.rmtree(temporary)
         else:
             temporary.unlink(missing_ok=True)
-        if made and not any(path.parent.iterdir()):
-            path.parent.rmdir()
+        for folder in made:
+            if not any(folder.iterdir()):
+                folder.rmdir()
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -118,7 +119,7 @@ class RunFolder:
     def _claim(self, architecture: str) -> None:
         path = self.path / "config.json"
         if path.is_file():
-            # Options that did not exist when the run began have their defaults.
+            # Options that did not exist when the run began have today's defaults.
             held = to_dict(from_dict(Pretrain, json.loads(path.read_text())))
             _refuse_other_run(self.path, held, self.config)
             return

@@ -132,9 +132,15 @@ class Setup:
 
     @cached_property
     def architecture(self) -> str:
-        """The encoder's string, or the name of a network that has none."""
+        """The encoder's string, or the name of a network that has none.
+
+        Raises:
+            ArchitectureError: It cannot be built, or leaves something to decide.
+        """
         if self.config.init is None:
-            return str(named_architecture(self.config.architecture, self.image_size))
+            network = named_architecture(self.config.architecture, self.image_size)
+            cost(network, self.input_shape)  # what cannot be built cannot be counted
+            return str(network)
         encoder = self.encoder()
         return str(getattr(encoder, "architecture", encoder.name))
 

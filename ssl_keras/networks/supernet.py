@@ -95,14 +95,20 @@ class Supernet(keras.Model):
         """Within it the supernet is called with images alone, as a learner or :func:`recalibrate` calls an encoder.
 
         Args:
-            choices: As of :meth:`call`. Each thread, and so each replica, has its own.
+            choices: As of :meth:`call`. Each thread, and so each replica, has its own. NOTE: in a function that is
+                traced outside, such as a learner's step, they are constants of the trace: enter inside of it.
         """
         before = getattr(self._standing, "choices", None)
-        self._standing.choices = choices
+        self._stand(choices)
         try:
             yield
         finally:
-            self._standing.choices = before
+            self._stand(before)
+
+    def _stand(self, choices: Choices | None) -> None:
+        self._standing.choices = choices
+        # What Keras compiled for `predict` and `evaluate` holds the choices of before as constants.
+        self.predict_function = self.test_function = None
 
     def slice(self, picks: Mapping[str, Value] | Architecture | str, *, name: str = "encoder") -> Encoder:
         """The stand-alone encoder of one network, with a copy of its share of the weights and BN statistics.

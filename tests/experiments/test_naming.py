@@ -42,6 +42,7 @@ def test_neither(text: str, said: str) -> None:
 def test_run_names_tell_runs_apart(tmp_path: Path) -> None:
     (tmp_path / "my photos").mkdir()
     assert run_name("tfds:cifar10:train", "resnet18@0.25", 0) == "cifar10-resnet18@0.25-seed0"
+    assert run_name("digits", "conv_c8", 0, "simclr") == "digits-conv_c8-simclr-seed0"
     assert run_name(str(tmp_path / "my photos"), "conv_c8 | basic_c8", 3) == "my_photos-net-seed3"
 
 

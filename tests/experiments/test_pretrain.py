@@ -92,6 +92,15 @@ def test_a_folder_of_photos_alone_is_enough(tmp_path: Path) -> None:
     assert "rankme" in metrics(out)[-1]
 
 
+@pytest.mark.parametrize(
+    "wrong", [{"masks": "nowhere"}, {"architecture": "conv_g2_c4"}, {"architecture": "conv_c{4,6}"}], ids=str
+)
+def test_what_is_refused_leaves_no_folder(tmp_path: Path, wrong: dict[str, str]) -> None:
+    with pytest.raises((ValueError, OSError)):
+        pretrain.run(replace(TINY, out=str(tmp_path / "run"), **wrong))
+    assert not list(tmp_path.iterdir())
+
+
 def test_epochs_follow_from_the_number_of_images() -> None:
     few = Setup(replace(TINY, epochs="auto")).schedule()
     many = Setup(replace(TINY, data="shapes", images=None, epochs="auto", image_size=32)).schedule()

@@ -90,7 +90,7 @@ def test_an_unwritable_folder(tmp_path: Path) -> None:
 
 def test_looking_leaves_nothing_behind(tmp_path: Path) -> None:
     check_writable(tmp_path / "deep" / "run")
-    with pytest.raises(RuntimeError), replacing(tmp_path / "export" / "encoder.onnx"):
+    with pytest.raises(RuntimeError), replacing(tmp_path / "new" / "export" / "encoder.onnx"):
         raise RuntimeError
     assert not list(tmp_path.iterdir())
 

@@ -67,13 +67,17 @@ def test_without_a_target_the_online_projections_are_the_keys_and_learn_from_bot
     start = snapshot(model.learned_variables)
     batch = next(iter(sk.view_batches(IMAGES, views(), 16).dataset()))
     with tf.GradientTape() as tape:
-        terms = model.objective(batch)
-    folded = tf.reshape(batch["large"], (-1, 16, 16, 3))
-    projections = model.projector(model.encoder(folded, training=True), training=True)
-    projections = tf.transpose(tf.reshape(projections, (16, 2, -1)), (1, 0, 2))
-    both = sk.nt_xent_loss(projections, projections)
-    np.testing.assert_allclose(terms["loss"], both["loss"], rtol=1e-5)
-    assert all(np.any(gradient) for gradient in tape.gradient(terms["loss"], model.learned_variables)[:1])
+        loss = model.objective(batch)["loss"]
+    got = tape.gradient(loss, model.learned_variables)
+    with tf.GradientTape() as tape:
+        folded = tf.reshape(batch["large"], (-1, 16, 16, 3))
+        projections = model.projector(model.encoder(folded, training=True), training=True)
+        projections = tf.transpose(tf.reshape(projections, (16, 2, -1)), (1, 0, 2))
+        both = sk.nt_xent_loss(projections, projections)["loss"]
+    want = tape.gradient(both, model.learned_variables)
+    np.testing.assert_allclose(loss, both, rtol=1e-5)
+    for a, b in zip(got, want, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5)
     model.fit(sk.view_batches(IMAGES, views(), 16), verbose=0)
     assert all(not np.array_equal(a, b) for a, b in zip(start, snapshot(model.learned_variables), strict=True))
 

@@ -245,6 +245,14 @@ def test_recalibration_changes_statistics_that_served_many_networks():
     assert off[1] < 0.2 * off[0]
 
 
+def test_predict_answers_for_the_choices_at_hand():
+    supernet, x = build("conv_c{4,6} | basic_k{3,5}_c4"), images(4, 8, 8, 3)
+    for text in ("conv_c4 | basic_c4", "conv_c6 | basic_k5_c4"):
+        choices = sk.choices.one_hot(supernet.architecture, parse(text))
+        with supernet.choosing(choices):
+            np.testing.assert_allclose(supernet.predict(x, verbose=0), supernet(x, choices), **TOLERANCE)
+
+
 def test_a_learner_takes_a_supernet_for_an_encoder():
     supernet = build("conv_c{4,6} | basic_k{3,5}_c4")
     learner = sk.ReLICv2(supernet, projector=sk.Projector(4, 6, 5), predictor=sk.Predictor(5, 6, 5), negatives=2)

@@ -105,6 +105,28 @@ def test_every_stand_in_is_ours_or_a_dict() -> None:
         assert stand_in is dict or stand_in.__module__ == "inert_pickle", name
 
 
+STATES = {"byol.byol_experiment\n_ByolExperimentState": "class", "_codecs\nencode": "function"}
+
+
+@pytest.mark.parametrize("name", STATES, ids=STATES.values())
+def test_a_file_cannot_set_attributes_on_what_stands_in(name: str, tmp_path: Path) -> None:
+    # GLOBAL, then BUILD with (None, {"_fields": ()}): pickle would set the attribute on the class itself.
+    content = b"c" + name.encode() + b"\n(N}S'_fields'\n(tstb."
+    with pytest.raises(inert_pickle.PickleError, match="sets _fields on what stands in"):
+        inert_pickle.read(saved(tmp_path, content))
+    assert len(inert_pickle.ByolState._fields) == 5
+
+
+def test_what_is_nested_often_is_looked_at_once(tmp_path: Path) -> None:
+    value: list[Any] = [1]
+    for _ in range(60):
+        value = [value, value]
+    read = inert_pickle.read(saved(tmp_path, value))
+    for _ in range(60):
+        read = read[1]
+    assert read == [1]
+
+
 @pytest.mark.parametrize("content", [b"", b"no pickle", pickle.dumps(ARRAYS, 2)[:-20], b"cnumpy\ndtype\n(tR."])
 def test_a_damaged_file_is_one_sentence(content: bytes, tmp_path: Path) -> None:
     with pytest.raises(inert_pickle.PickleError, match=r"x\.pkl is no whole pickle"):
