@@ -1,5 +1,8 @@
 """Every serialisable class goes through tests/contracts.py; a new one fails here until it is given an example."""
 
+import subprocess
+import sys
+
 import keras
 import pytest
 
@@ -61,3 +64,11 @@ def test_a_learner_is_saved_and_loaded_whole(tmp_path):
     loaded = sk.load(tmp_path / "learner.keras")
     for a, b in zip(learner.get_weights(), loaded.get_weights(), strict=True):
         assert (a == b).all()
+
+
+@pytest.mark.parametrize("module", ["networks.encoder", "learning.schedules"])
+def test_any_module_may_be_the_first_to_be_imported(module):
+    """Keras registers our classes as soon as it is imported, also when one of our modules imports it."""
+    code = f"import ssl_keras, importlib; importlib.import_module('ssl_keras.{module}')"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
