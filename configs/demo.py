@@ -17,8 +17,8 @@ config = Pretrain(
     epochs=5,
     batch_size=256,
     out="runs/demo",
-    views=Crops(large=2, smallest_area=0.3),
+    views=Crops(large=2, smallest_area=0.15),
     loss=Objective(temperature=0.1, contrastive_weight=1.0, invariance_weight=0.1),
     heads=Heads(projector_hidden=512, projection=128, predictor_hidden=512),
-    optimization=Optimization(optimizer="sgd", learning_rate=0.2, weight_decay=1e-4, target_ema=0.99),
+    optimization=Optimization(optimizer="sgd", learning_rate=0.4, weight_decay=1e-4, target_ema=0.99),
 )

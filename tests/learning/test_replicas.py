@@ -76,7 +76,7 @@ def largest_difference(one, two):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("learner", ["relicv2", "supervised"])
+@pytest.mark.parametrize("learner", ["relicv2", "simclr", "supervised"])
 @pytest.mark.parametrize("optimizer", ["sgd", "lars"])
 def test_two_replicas_equal_one(results, learner, optimizer):
     one, two = (results[f"{learner}-{optimizer}-{replicas}-True"] for replicas in (1, 2))
