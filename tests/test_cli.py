@@ -58,7 +58,7 @@ def test_a_shipped_config_with_overrides() -> None:
         "pretrain", ["cifar10", "--epochs", "5", "--views.small", "2", "--loss.negatives", "9"]
     )
     assert (config.data, config.epochs, config.loss.negatives) == ("tfds:cifar10", 5, 9)
-    assert config.views == Crops(large=2, small=2)
+    assert config.views == Crops(large=2, small=2, smallest_area=0.2)
 
 
 def test_no_config_at_all() -> None:
