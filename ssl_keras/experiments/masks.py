@@ -23,7 +23,7 @@ from ssl_keras.experiments import pictures
 from ssl_keras.experiments.checks import ConfigError
 from ssl_keras.experiments.naming import data_name
 from ssl_keras.experiments.progress import CONSOLE, Counter
-from ssl_keras.experiments.run_folder import check_writable, replacing, write_json
+from ssl_keras.experiments.run_folder import check_writable, contents, replacing, write_json
 from ssl_keras.experiments.settings import Masks
 from ssl_keras.learning.mask_network import learn_masks, refined, squeeze, steps
 
@@ -91,8 +91,7 @@ def _claim(out: Path, config: Masks, source: Source) -> dict[str, Any]:
                     f"{out} holds masks with {key} = {held.get(key)!r}, not {value!r}: choose another folder with --out"
                 )
         return index
-    foreign = [item.name for item in out.iterdir() if not item.name.startswith(".")] if out.exists() else []
-    if foreign:
+    if foreign := contents(out):
         raise ConfigError(f"{out} is not empty (it holds {foreign[0]}) and holds no masks: choose another with --out")
     if config.refine and not index["refine"]:
         CONSOLE.print(f"{source.size} images are too few for a network to learn from: the detector works alone")

@@ -127,9 +127,14 @@ class RunFolder:
         write_json(path, self.config)
 
 
+def contents(folder: Path) -> list[str]:
+    """Names of what a folder holds, hidden files aside; none where it does not exist."""
+    return sorted(item.name for item in folder.iterdir() if not item.name.startswith(".")) if folder.exists() else []
+
+
 def _refuse_foreign(folder: Path) -> None:
     """A folder that holds other things than a run is left as it is."""
-    held = sorted(item.name for item in folder.iterdir() if not item.name.startswith(".")) if folder.exists() else []
+    held = contents(folder)
     if held and "config.json" not in held:
         raise ConfigError(f"{folder} is no run folder and not empty (it holds {held[0]}): choose another with --out")
 

@@ -226,19 +226,16 @@ class Setup:
 
         Convolutions and dense layers are counted, as in ``cost``; the loss, the views and the moving average are not.
         """
-        views, sides = self.views, {"large": self.views.size, "small": self.views.small_size}
+        network = learner.encoder.architecture
         forward = {
-            kind: cost(learner.encoder.architecture, (side, side, 3)).macs for kind, side in sides.items() if side
+            kind: (len(crops), cost(network, (side, side, 3)).macs) for kind, (side, crops) in self.views.kinds.items()
         }
+        large, encoder = forward["large"]
         if not isinstance(learner, ReLICv2):
-            return 3 * views.large * (forward["large"] + _dense_macs(learner.classifier))
-        online = _dense_macs(learner.projector) + (_dense_macs(learner.predictor) if learner.predictor else 0)
-        macs = 3 * views.large * (forward["large"] + online)
-        if views.small:
-            macs += 3 * views.small * (forward["small"] + online)
-        if learner.target_decay:
-            macs += views.large * (forward["large"] + _dense_macs(learner.projector))
-        return macs
+            return 3 * large * (encoder + _dense_macs(learner.classifier))
+        heads = _dense_macs(learner.projector) + (_dense_macs(learner.predictor) if learner.predictor else 0)
+        target = large * (encoder + _dense_macs(learner.projector)) if learner.target_decay else 0
+        return target + sum(3 * crops * (macs + heads) for crops, macs in forward.values())
 
     def describe(self, learner: ReLICv2, schedule: Schedule) -> dict[str, str]:
         """What is about to happen, in the order to read it."""

@@ -70,14 +70,7 @@ class Encoder(keras.Model):
 
     def get_config(self) -> dict[str, Any]:
         """The architecture as text, the input shape, and the notation's version: all that rebuilds it."""
-        return {
-            "architecture": str(self.architecture),
-            "input_shape": list(self.image_shape),
-            "synchronized": self.synchronized,
-            "seed": self.seed,
-            "grammar": GRAMMAR_VERSION,
-            "name": self.name,
-        }
+        return config_of(self)
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> "Encoder":
@@ -96,6 +89,18 @@ def build_encoder(
 ) -> Encoder:
     """Builds the encoder that an architecture describes. Arguments and errors as in :class:`Encoder`."""
     return Encoder(architecture, input_shape, synchronized=synchronized, seed=seed, name=name)
+
+
+def config_of(network: Any) -> dict[str, Any]:
+    """What an encoder or a supernet is built from, as plain values."""
+    return {
+        "architecture": str(network.architecture),
+        "input_shape": list(network.image_shape),
+        "synchronized": network.synchronized,
+        "seed": network.seed,
+        "grammar": GRAMMAR_VERSION,
+        "name": network.name,
+    }
 
 
 def check_grammar(version: int) -> None:

@@ -18,8 +18,30 @@ class WeightedSum(layers.Layer):
         return sum(x * weights[index] for index, x in enumerate(tensors))
 
 
+class _SharedKernel(layers.Layer):
+    """Before a convolution among the bases: it is called with maps and the probabilities of its ``kernels``."""
+
+    kernels: tuple[int, ...]
+
+    def build(self, inputs_shape: Sequence[int | None], chances_shape: Sequence[int]) -> None:
+        """Creates the largest kernel."""
+        del chances_shape
+        super().build(inputs_shape)
+
+    def compute_output_shape(self, inputs_shape: Sequence[int | None], chances_shape: Any = None) -> Any:
+        """The convolution's: (B, ceil(H / stride), ceil(W / stride), channels)."""
+        del chances_shape
+        return super().compute_output_shape(inputs_shape)
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments."""
+        config = super().get_config() | {"kernels": self.kernels}
+        del config["kernel_size"]
+        return config
+
+
 @keras.saving.register_keras_serializable("ssl_keras")
-class EntangledConv2D(layers.Conv2D):
+class EntangledConv2D(_SharedKernel, layers.Conv2D):
     """A convolution whose kernel sizes share one kernel: each is the centre of the largest.
 
     Called with maps (B, H, W, C) and the probabilities (n,) of the kernel sizes.
@@ -34,29 +56,13 @@ class EntangledConv2D(layers.Conv2D):
         super().__init__(filters, max(kernels), **kwargs)
         self.kernels = tuple(kernels)
 
-    def build(self, inputs_shape: Sequence[int | None], chances_shape: Sequence[int]) -> None:
-        """Creates the largest kernel."""
-        del chances_shape
-        super().build(inputs_shape)
-
     def call(self, inputs: Tensor, chances: Tensor) -> Tensor:
         """The convolution with the mean kernel."""
         return self.convolution_op(inputs, mean_kernel(self.kernel, self.kernels, chances, self.strides[0], inputs))
 
-    def compute_output_shape(self, inputs_shape: Sequence[int | None], chances_shape: Any = None) -> Any:
-        """(B, ceil(H / stride), ceil(W / stride), filters)."""
-        del chances_shape
-        return super().compute_output_shape(inputs_shape)
-
-    def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments."""
-        config = super().get_config() | {"kernels": self.kernels}
-        del config["kernel_size"]
-        return config
-
 
 @keras.saving.register_keras_serializable("ssl_keras")
-class EntangledDepthwiseConv2D(layers.DepthwiseConv2D):
+class EntangledDepthwiseConv2D(_SharedKernel, layers.DepthwiseConv2D):
     """A depthwise convolution whose kernel sizes share one kernel, as in :class:`EntangledConv2D`.
 
     Args:
@@ -68,26 +74,10 @@ class EntangledDepthwiseConv2D(layers.DepthwiseConv2D):
         super().__init__(max(kernels), **kwargs)
         self.kernels = tuple(kernels)
 
-    def build(self, inputs_shape: Sequence[int | None], chances_shape: Sequence[int]) -> None:
-        """Creates the largest kernel."""
-        del chances_shape
-        super().build(inputs_shape)
-
     def call(self, inputs: Tensor, chances: Tensor) -> Tensor:
         """The convolution with the mean kernel."""
         kernel = mean_kernel(self.kernel, self.kernels, chances, self.strides[0], inputs)
         return ops.depthwise_conv(inputs, kernel, strides=self.strides, padding=self.padding)
-
-    def compute_output_shape(self, inputs_shape: Sequence[int | None], chances_shape: Any = None) -> Any:
-        """(B, ceil(H / stride), ceil(W / stride), C)."""
-        del chances_shape
-        return super().compute_output_shape(inputs_shape)
-
-    def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments."""
-        config = super().get_config() | {"kernels": self.kernels}
-        del config["kernel_size"]
-        return config
 
 
 def mean_kernel(kernel: Tensor, kernels: Sequence[int], chances: Tensor, stride: int, inputs: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ from ssl_keras.architecture.layout import layout
 from ssl_keras.architecture.learnable import check_learnable
 from ssl_keras.networks.blocks import BUILDERS, Tensor
 from ssl_keras.networks.choices import Choices
-from ssl_keras.networks.encoder import GRAMMAR_VERSION, Encoder, check_grammar, checked_shape, normalization
+from ssl_keras.networks.encoder import GRAMMAR_VERSION, Encoder, check_grammar, checked_shape, config_of, normalization
 from ssl_keras.networks.entangled import WeightedSum
 from ssl_keras.networks.superblocks import Decision, SuperBlockBuilder, decisions_of
 
@@ -135,14 +135,7 @@ class Supernet(keras.Model):
 
     def get_config(self) -> dict[str, Any]:
         """The space as text, the input shape, and the notation's version: all that rebuilds it."""
-        return {
-            "architecture": str(self.architecture),
-            "input_shape": list(self.image_shape),
-            "synchronized": self.synchronized,
-            "seed": self.seed,
-            "grammar": GRAMMAR_VERSION,
-            "name": self.name,
-        }
+        return config_of(self)
 
 
 def build_supernet(

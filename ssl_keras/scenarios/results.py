@@ -69,13 +69,13 @@ def bootstrap(correct: npt.NDArray[np.bool_], seed: int) -> tuple[float, float, 
     return 100.0 * share, 100.0 * float(low), 100.0 * float(high)
 
 
-def bootstrap_mean(sources: Sequence[npt.NDArray[np.bool_]], seed: int) -> tuple[float, float, float]:
+def bootstrap_mean(sources: Sequence[npt.NDArray[np.bool_ | np.float64]], seed: int) -> tuple[float, float, float]:
     """Mean accuracy over scenarios and its 95 % percentile bootstrap interval over the test images.
 
     Scenarios that share their test images are resampled together: an image is drawn with all its label sets.
 
     Args:
-        sources: for each source its right answers (scenarios, n).
+        sources: for each source its right answers (scenarios, n), or what else is counted, in [-1, 1].
         seed: of the resampling.
 
     Returns:

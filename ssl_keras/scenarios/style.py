@@ -21,11 +21,11 @@ from ssl_keras.data.sources import Source, open_source
 from ssl_keras.learning.measures import Floats, Integers, knn_predictions
 from ssl_keras.scenarios.features import RawPixels, extract
 from ssl_keras.scenarios.linear import fit
+from ssl_keras.scenarios.results import bootstrap_mean
 
 STYLE = ("background", "texture", "color")
 """Factors of `shapes` that are changed together. Light, blur, position and pose stay with the content."""
 TRAIN, TEST = 4000, 4000
-_RESAMPLES = 2000
 
 
 @dataclass(frozen=True)
@@ -112,10 +112,7 @@ def cue_conflict(
 
 def share(hits: npt.NDArray[np.bool_] | Floats, seed: int) -> Share:
     """The mean of (n,) values in [-1, 1] with its interval, in percent; images are resampled."""
-    values = np.asarray(hits, np.float64)
-    draws = np.random.default_rng(seed).integers(len(values), size=(_RESAMPLES, len(values)))
-    low, high = np.percentile(values[draws].mean(axis=1), (2.5, 97.5))
-    return Share(100 * float(values.mean()), 100 * float(low), 100 * float(high))
+    return Share(*bootstrap_mean([np.asarray(hits, np.float64)[None]], seed))
 
 
 def _others_predict(features: Floats, labels: Integers, k: int) -> npt.NDArray[np.bool_]:

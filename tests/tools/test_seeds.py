@@ -1,14 +1,7 @@
 """Joining the results of several seeds."""
 
-import importlib.util
-from pathlib import Path
-
 import pytest
-
-SPEC = importlib.util.spec_from_file_location("seeds", Path(__file__).parents[2] / "tools" / "seeds.py")
-assert SPEC and SPEC.loader
-seeds = importlib.util.module_from_spec(SPEC)
-SPEC.loader.exec_module(seeds)
+import seeds
 
 
 def document(value, encoder="pretrained", scenario="cifar10"):

@@ -1,16 +1,12 @@
 """The README's tables follow from result files."""
 
-import importlib.util
 import json
 from pathlib import Path
 
 import pytest
+import tables
 
 ROOT = Path(__file__).parents[2]
-SPEC = importlib.util.spec_from_file_location("tables", ROOT / "tools" / "tables.py")
-assert SPEC and SPEC.loader
-tables = importlib.util.module_from_spec(SPEC)
-SPEC.loader.exec_module(tables)
 
 TEXT = "before\n<!-- table: r.json -->\nold\n<!-- end of table -->\nafter\n"
 
