@@ -2,9 +2,14 @@
 
     python tools/ablate.py relicv2 --out runs/ablations --seeds 0 1 2 [--cells ReLICv2 SimCLR] [--sources tfds:cifar10]
 
-Each finished run is one JSON file in the folder, so that the same command goes on where it was stopped. A cell learns
-for as many steps as the base's multiply-adds allow, forward and backward of every network. With ``--tune`` it is judged
-on a fifth of the training images, held out; without, on the test split.
+Each finished run is one JSON file in the folder, so that the same command goes on where it was stopped; started twice,
+the two share the work. A cell learns for as many steps as the base's multiply-adds allow, forward and backward of every
+network, and is judged on the test split.
+
+    python tools/ablate.py relicv2 --out runs/trials --seeds 10 --tune
+
+runs the comparison's trials instead, as many for every method, on its first set: judged on a fifth of the training
+images, held out.
 
     python tools/ablate.py relicv2 --out runs/ablations --table tools/results/ablations.json
 
@@ -12,12 +17,15 @@ writes the table of what is finished: mean and range over seeds.
 """
 
 import argparse
+import contextlib
 import dataclasses
+import fcntl
 import importlib
+import itertools
 import json
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -84,11 +92,13 @@ def run_cell(name: str, config: Pretrain, base: Pretrain, label: str | None, pas
     seconds = time.monotonic() - started
     scores = _scores(learner.encoder, train, test, setup.image_size, config.seed)
     encoders = {name: learner.encoder}
-    scores |= {key: share.value for key, share in style.restyled(encoders, setup.image_size)[name].items()}
-    cues = open_source("tfds:cue_conflict:test")
-    scores["cue conflict"] = style.cue_conflict(encoders, cues, setup.image_size)[name].value
-    return {"cell": name, "set": config.data, "seed": config.seed, "steps": steps, "macs_per_image": macs,
+    told = {"cell": name, "set": config.data, "seed": config.seed, "steps": steps, "macs_per_image": macs,
             "seconds": round(seconds), **scores}  # fmt: skip
+    if tune:
+        return told
+    told |= {key: share.value for key, share in style.restyled(encoders, setup.image_size)[name].items()}
+    cues = open_source("tfds:cue_conflict:test")
+    return told | {"cue conflict": style.cue_conflict(encoders, cues, setup.image_size)[name].value}
 
 
 def _scores(encoder: keras.Model, train: Source, test: Source, side: int, seed: int) -> dict[str, float]:
@@ -105,6 +115,19 @@ def _held_out(images: Source, seed: int) -> tuple[Source, Source]:
         Subset(images, np.sort(rows), f"{images.name}[{part} of seed {seed}]")
         for part, rows in (("kept", order[cut:]), ("held out", order[:cut]))
     )  # type: ignore[return-value]
+
+
+@contextlib.contextmanager
+def _claimed(file: Path) -> Iterator[bool]:
+    """Whether this process alone may make a file; the system gives the claim back, however the process ends."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with file.with_suffix(".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
 
 
 def _check_terms(file: Path, terms: Mapping[str, Any]) -> None:
@@ -128,7 +151,7 @@ def table(folder: Path) -> dict[str, Any]:
     rows = [
         {
             "set": source.removeprefix("tfds:"), "cell": cell, "seeds": str(len(runs)), "steps": str(runs[0]["steps"]),
-            **{protocol: _spread([run[protocol] for run in runs]) for protocol in MEASURED},
+            **{name: _spread([run[name] for run in runs]) for name in MEASURED if name in runs[0]},
         }
         for (source, cell), runs in found.items()
     ]  # fmt: skip
@@ -149,28 +172,35 @@ def main() -> None:
     parser.add_argument("--cells", nargs="+", help="some of the cells (default: all)")
     parser.add_argument("--sources", nargs="+", help="other sets than the comparison's")
     parser.add_argument("--passes", type=int, help="image-passes of the base")
-    parser.add_argument("--tune", action="store_true", help="judge on held-out training images")
+    parser.add_argument("--tune", action="store_true", help="run the trials, judged on held-out training images")
     parser.add_argument("--table", type=Path, help="write the table there instead")
     options = parser.parse_args()
     if options.table:
         write_json(options.table, table(options.out))
         return
     comparison = importlib.import_module(f"ssl_keras.configs.ablations.{options.comparison}")
-    for seed in options.seeds:
-        for source in options.sources or comparison.SOURCES:
-            for cell in options.cells or comparison.CELLS:
-                file = options.out / f"{source.removeprefix('tfds:')}-{cell.replace(' ', '_')}-seed{seed}.json"
-                passes = options.passes or comparison.PASSES
-                terms = {"passes": passes, "judged on": "held-out training images" if options.tune else "test split"}
-                if file.is_file():
-                    _check_terms(file, terms)
-                    continue
-                fields = dict(comparison.CELLS[cell])
+    cells = comparison.TRIALS if options.tune else comparison.CELLS
+    sources = options.sources or (comparison.SOURCES[:1] if options.tune else comparison.SOURCES)
+    passes = options.passes or (comparison.TRIAL_PASSES if options.tune else comparison.PASSES)
+    terms = {"passes": passes, "judged on": "held-out training images" if options.tune else "test split"}
+    for seed, source, cell in itertools.product(options.seeds, sources, options.cells or cells):
+        name = source.removeprefix("tfds:")
+        file = options.out / f"{name}-{cell.replace(' ', '_')}-seed{seed}.json"
+        with _claimed(file) as ours:
+            if file.is_file():
+                _check_terms(file, terms)
+            elif ours:
+                fields = {key: _of_set(value, name) for key, value in cells[cell].items()}
                 label = fields.pop("label", None)
                 base = dataclasses.replace(comparison.BASE, data=source, seed=seed)
                 result = terms | run_cell(cell, changed(base, fields), base, label, passes, options.tune)
                 write_json(file, result)
                 print(json.dumps(result), flush=True)
+
+
+def _of_set(value: Any, name: str) -> Any:
+    """A field's value on a set: text may name the set."""
+    return value.format(set=name) if isinstance(value, str) else value
 
 
 if __name__ == "__main__":
