@@ -23,6 +23,7 @@ SERIALIZABLE = (
     "learning.schedules",
     "learning.relicv2",
     "learning.supervised",
+    "learning.search",
 )
 """The modules whose classes appear in saved files."""
 

@@ -37,6 +37,8 @@ TENSORFLOW = (
     "learning/learner.py",
     "learning/relicv2.py",
     "learning/supervised.py",
+    "learning/search.py",
+    "learning/hypergradient.py",
     "learning/monitors*",
     "learning/checkpoints.py",
     "learning/distribution.py",

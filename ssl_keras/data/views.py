@@ -17,6 +17,7 @@ from ssl_keras.data.augment import SLOTS, Augmentation, Draws
 from ssl_keras.data.masks import Masks, open_masks
 from ssl_keras.data.pixels import Planes
 from ssl_keras.data.sources import Source, open_source
+from ssl_keras.data.sources.base import Subset, shuffled
 
 WORKERS: Final = max(2, (os.cpu_count() or 2) // 2)  # batches prepared at once
 BATCHED_UP_TO: Final = 96  # side of the large crops up to which a batch is made at once, if the images are an array
@@ -182,6 +183,28 @@ class ViewBatches:
     def steps_per_epoch(self) -> int:
         """Full batches in one pass over the source."""
         return self.source.size // self.batch_size
+
+    def halves(self) -> tuple["ViewBatches", "ViewBatches"]:
+        """The same recipe on two disjoint halves of the images, drawn with the seed.
+
+        Raises:
+            ValueError: Half of the images do not fill a batch.
+        """
+        if self.source.size // 2 < self.batch_size:
+            raise ValueError(
+                f"half of the {self.source.size} images of {self.source.name} do not fill a batch of "
+                f"{self.batch_size}: give a batch size up to {self.source.size // 2}, or more images."
+            )
+        order = shuffled(self.source.size, self.seed)
+        one, other = (
+            self._part(np.sort(rows), name) for rows, name in zip(np.array_split(order, 2), "ab", strict=True)
+        )
+        return one, other
+
+    def _part(self, rows: np.ndarray, name: str) -> "ViewBatches":
+        part = Subset(self.source, rows, f"{self.source.name}[half {name} of seed {self.seed}]")
+        masks = None if self.masks is None else self.masks.take(rows)
+        return ViewBatches(part, self.views, self.batch_size, seed=self.seed, label=self.label, masks=masks)
 
     def dataset(self, start_step: int = 0) -> tf.data.Dataset:
         """An endless dataset that begins with the batch of `start_step`.

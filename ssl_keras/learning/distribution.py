@@ -35,9 +35,28 @@ def replicas() -> int:
     return int(tf.distribute.get_strategy().num_replicas_in_sync)
 
 
+def check_shared(batch_size: int, among: tf.distribute.Strategy) -> None:
+    """Refuses a batch that a strategy's replicas cannot share equally.
+
+    Raises:
+        ValueError: The replicas do not divide it.
+    """
+    if batch_size % (count := among.num_replicas_in_sync):
+        raise ValueError(
+            f"a batch of {batch_size} images cannot be shared by {count} replicas: give a multiple of them"
+        )
+
+
 def divide_by_replicas(loss: Tensor) -> Tensor:
     """A replica's share of the mean loss: the optimizer sums the replicas' gradients."""
     return loss / replicas()
+
+
+def sum_over_replicas(shares: list[Tensor]) -> list[Tensor]:
+    """The sum of each tensor over the replicas, the same on all of them."""
+    if replicas() == 1:
+        return shares
+    return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, shares)
 
 
 def gather(values: Tensor, axis: int) -> Tensor:

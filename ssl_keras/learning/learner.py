@@ -1,6 +1,7 @@
 """What every way of learning shares: one step, its metrics, and ``fit`` on batches of views."""
 
 from abc import abstractmethod
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -75,10 +76,14 @@ class Learner(keras.Model):
 
     def train_step(self, data: Batch) -> dict[str, Tensor]:
         """One update of the learned variables."""
+        return self.update(lambda: self.objective(data))
+
+    def update(self, objective: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
+        """One update of the learned variables by the terms that a function gives; returns their running means."""
         variables = self.learned_variables
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch([variable.value for variable in variables])
-            terms = self.objective(data)
+            terms = objective()
             loss = distribution.divide_by_replicas(terms["loss"])
         gradients = tape.gradient(loss, variables)
         self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
@@ -90,11 +95,7 @@ class Learner(keras.Model):
     def fit(self, x: Any, *, epochs: int = 1, **kwargs: Any) -> keras.callbacks.History:
         """As ``keras.Model.fit``; takes a ``ViewBatches``, whose stream begins at this model's own step."""
         if isinstance(x, ViewBatches):
-            replicas = self.distribute_strategy.num_replicas_in_sync
-            if x.batch_size % replicas:
-                raise ValueError(
-                    f"a batch of {x.batch_size} images cannot be shared by {replicas} replicas: give a multiple of them"
-                )
+            distribution.check_shared(x.batch_size, self.distribute_strategy)
             # The stream is endless and in random order already.
             kwargs = {"steps_per_epoch": x.steps_per_epoch, "shuffle": False, **kwargs}
             x = x.dataset(start_step=self.step)

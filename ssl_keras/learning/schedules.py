@@ -61,3 +61,33 @@ class TargetDecay(keras.optimizers.schedules.LearningRateSchedule):
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""
         return {"base": self.base, "steps": self.steps}
+
+
+@keras.saving.register_keras_serializable("ssl_keras")
+class Temperature(keras.optimizers.schedules.LearningRateSchedule):
+    """A temperature that falls exponentially: start (end / start)^(k / K) at step k of K, then stays.
+
+    Args:
+        start: At step 0, above 0.
+        end: From step K on, above 0.
+        steps: K.
+
+    Raises:
+        ValueError: A temperature or the number of steps is not positive.
+    """
+
+    def __init__(self, start: float, end: float, steps: int) -> None:
+        if not (start > 0 and end > 0 and steps > 0):
+            raise ValueError(f"a temperature from {start:g} to {end:g} in {steps} steps: all must be above 0")
+        self.start = start
+        self.end = end
+        self.steps = steps
+
+    def __call__(self, step: Tensor) -> Tensor:
+        """The temperature at ``step``, in float32."""
+        progress = ops.clip(ops.cast(step, "float32") / self.steps, 0.0, 1.0)
+        return self.start * (self.end / self.start) ** progress
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments."""
+        return {"start": self.start, "end": self.end, "steps": self.steps}

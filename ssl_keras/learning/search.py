@@ -1,0 +1,376 @@
+"""Architecture and weights learned together, without labels: in turn, on disjoint halves of the images.
+
+The bilevel problem is that of DARTS (arXiv 1806.09055): the architecture minimises the loss on one half at the weights
+that minimise it on the other. The learner's own objective is the loss, so a search with labels is a search of another
+learner.
+"""
+
+import contextlib
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, get_args
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from ssl_keras.architecture.derivation import Budget, cost_range, derive, readable
+from ssl_keras.architecture.grammar import Architecture, Value
+from ssl_keras.data.views import ViewBatches
+from ssl_keras.learning import distribution
+from ssl_keras.learning.hypergradient import first_order, second_order
+from ssl_keras.learning.learner import Batch, Learner, Tensor
+from ssl_keras.learning.schedules import Temperature
+from ssl_keras.networks import choices
+from ssl_keras.networks.choices import Choices
+from ssl_keras.networks.expected_cost import ExpectedCost
+from ssl_keras.networks.supernet import Supernet
+
+Relaxation = Literal["soft", "gumbel", "straight_through"]
+RELAXATIONS: dict[str, Callable[[Choices, Choices, Tensor], dict[str, Tensor]]] = {
+    "soft": lambda logits, noise, temperature: choices.softmax(logits),
+    "gumbel": choices.gumbel_softmax,
+    "straight_through": lambda logits, noise, temperature: choices.straight_through(
+        choices.gumbel_softmax(logits, noise, temperature)
+    ),
+}
+"""From logits, uniform noise and a temperature to the choices that a step is made with."""
+
+WEIGHTS, ARCHITECTURE = "weights", "architecture"
+"""The two parts of a batch, and of the work."""
+FULL_MOVE = 10.0
+"""Sum of all steps of a logit under the default optimizer. NOTE: our choice; DARTS takes 3e-4 for some 10 000 steps."""
+
+
+@keras.saving.register_keras_serializable("ssl_keras")
+class ArchitectureSearch(keras.Model):
+    """Learns the architecture of a learner's encoder, a `Supernet`, along with its weights.
+
+    After a warm-up, in which every value of every decision is equally likely, each ``every``-th step begins with a step
+    of the architecture; then the weights take theirs, as the learner does alone. All views and replicas of a step pass
+    through the same choices; what is drawn follows from (seed, step).
+
+    Args:
+        learner: Whose encoder is a `Supernet`; any other part of it that holds one (a target) gets the same choices.
+        budget: What the network may cost, to be hit. Without one the loss would only grow the network.
+        steps: Of the weights, in the whole search.
+        warmup: Share of the steps before the first step of the architecture; 0.25 to 0.33 is usual.
+        every: Steps of the weights to one of the architecture; 1 to 5 is usual.
+        relaxation: How the choices of a step follow from the logits: "soft" mixes by probability (DARTS), "gumbel"
+            draws soft samples, "straight_through" hard ones.
+        temperature: Of the samples, at the end of the warm-up and at the end; it falls exponentially. NOTE: our choice.
+        cost_weight: Weight of |E[cost] / budget - 1| in the architecture's loss. NOTE: our choice.
+        entropy_weight: Weight of the decisions' mean entropy (as a share of its maximum) in the architecture's loss;
+            it rises from 0 along with the steps. Above 0 it makes up the architecture's mind. NOTE: our choice.
+        sandwich: Whether the weights learn in each step from the largest, the smallest and a drawn network at once
+            (BigNAS, arXiv 2003.11142), at three times the cost.
+        order: 1 takes the weights as given in a step of the architecture; 2 looks through their next step.
+        seed: Of the draws.
+        name: Name of the model.
+
+    Raises:
+        ValueError: There is no budget (one is proposed), or it is out of the space's reach; the encoder is no supernet;
+            an argument is out of range.
+    """
+
+    train_function: Any
+
+    def __init__(
+        self,
+        learner: Learner,
+        budget: Budget | None = None,
+        *,
+        steps: int,
+        warmup: float = 0.3,
+        every: int = 2,
+        relaxation: Relaxation = "straight_through",
+        temperature: tuple[float, float] = (2.0, 0.5),
+        cost_weight: float = 1.0,
+        entropy_weight: float = 0.0,
+        sandwich: bool = False,
+        order: Literal[1, 2] = 1,
+        seed: int = 0,
+        name: str = "architecture_search",
+    ) -> None:
+        super().__init__(name=name)
+        _check(learner, steps, warmup, every, relaxation)
+        self.learner = learner
+        self.space: Architecture = learner.encoder.architecture
+        self.input_shape_of_images = learner.encoder.image_shape
+        self.budget = _checked_budget(budget, self.space, self.input_shape_of_images)
+        self.steps, self.warmup, self.every = steps, warmup, every
+        self.relaxation, self.temperature = relaxation, tuple(temperature)
+        self.cost_weight, self.entropy_weight = cost_weight, entropy_weight
+        self.sandwich, self.order, self.seed = sandwich, order, seed
+        self._supernets = [layer for layer in learner._flatten_layers() if isinstance(layer, Supernet)]
+        self._expected_cost = ExpectedCost(self.space, self.input_shape_of_images)
+        self._temperature = Temperature(temperature[0], temperature[1], steps - self.first_move)
+        self._logits = {
+            name: self.add_weight(shape=(len(values),), initializer="zeros", name=name.replace(".", "_"))
+            for name, values in self.space.decisions.items()
+        }
+        self._architecture_loss = keras.metrics.Mean(name="architecture_loss")
+        self._moving = False
+        self.built = True
+
+    @property
+    def encoder(self) -> Supernet:
+        """The supernet."""
+        return self.learner.encoder
+
+    @property
+    def step(self) -> int:
+        """Steps of the weights so far."""
+        return self.learner.step
+
+    @property
+    def first_move(self) -> int:
+        """The step with which the architecture begins to move."""
+        return round(self.warmup * self.steps)
+
+    @property
+    def architecture_variables(self) -> list[Any]:
+        """The logits of all decisions."""
+        return [*self._logits.values()]
+
+    @property
+    def learned_variables(self) -> list[Any]:
+        """All that moves: the learner's weights, then the logits."""
+        return [*self.learner.learned_variables, *self.architecture_variables]
+
+    @property
+    def metrics(self) -> list[Any]:
+        """The learner's terms, and the architecture's loss."""
+        return [*self.learner.metrics, self._architecture_loss]
+
+    def probabilities(self) -> dict[str, np.ndarray]:
+        """Decision → how likely each of its values is, (n,)."""
+        return {name: np.asarray(row) for name, row in choices.softmax(self._logits).items()}
+
+    def expected_cost(self) -> float:
+        """Mean cost of the networks that the probabilities stand for, of the budget's kind."""
+        return float(self._expected_cost(choices.softmax(self._logits))[self.budget.kind])
+
+    def entropy(self) -> float:
+        """Mean entropy of the decisions, as a share of its maximum: 1 undecided, 0 decided."""
+        return float(_mean_entropy(choices.softmax(self._logits)))
+
+    def picks(self) -> dict[str, Value]:
+        """The most likely picks whose network meets the budget; see `derive`."""
+        chances = {name: row.tolist() for name, row in self.probabilities().items()}
+        return derive(self.space, chances, self.budget, self.input_shape_of_images)
+
+    def derive(self) -> Architecture:
+        """The most likely network that meets the budget."""
+        return self.space.freeze(self.picks())
+
+    def compile(self, optimizer: Any, architecture_optimizer: Any = None, **kwargs: Any) -> None:
+        """Configures training.
+
+        Args:
+            optimizer: Of the weights.
+            architecture_optimizer: Of the logits; default Adam with beta_1 = 0.5 (K), no weight decay, and a rate that
+                allows a logit to move by `FULL_MOVE` in all.
+            **kwargs: As of ``keras.Model.compile``.
+
+        Raises:
+            ValueError: ``steps_per_execution`` is above 1: which steps move the architecture is decided between them.
+        """
+        if kwargs.get("steps_per_execution", 1) != 1:
+            raise ValueError("a search decides between steps what moves: leave steps_per_execution at 1")
+        self.learner.compile(optimizer, **kwargs)
+        super().compile(optimizer=self.learner.optimizer, **kwargs)
+        moves = max(1, (self.steps - self.first_move) // self.every)
+        self.architecture_optimizer = architecture_optimizer or keras.optimizers.Adam(
+            FULL_MOVE / moves, beta_1=0.5, beta_2=0.999
+        )
+        if not self.architecture_optimizer.built:
+            self.architecture_optimizer.build(self.architecture_variables)
+
+    def train_step(self, data: dict[str, Batch]) -> dict[str, Tensor]:
+        """One step of the weights, and before it one of the architecture where it is its turn."""
+        step = tf.cast(self.learner.optimizer.iterations, tf.int64)
+        if self._moving:
+            self._move(data, step)
+        drawn = self._choices(step, salt=0, warming=step < self.first_move)
+        taken = [drawn, *self._ends()] if self.sandwich else [drawn]
+        logs = self.learner.update(lambda: _mean([self._objective(each, data[WEIGHTS]) for each in taken]))
+        return {**logs, self._architecture_loss.name: self._architecture_loss.result()}
+
+    def make_train_function(self, force: bool = False) -> Any:
+        """Two graphs, with and without a step of the architecture, so that neither holds a condition.
+
+        Collectives (synchronised BN) do not work inside of one, and the warm-up shall not pay for what it does not do.
+        """
+        if self.train_function is not None and not force:
+            return self.train_function
+        graphs = {}
+        for moving in (False, True):
+            super().make_train_function(force=True)
+            graphs[moving] = self.train_function
+
+        def train(iterator: Any) -> Any:
+            step = self.step
+            self._moving = step >= self.first_move and (step - self.first_move) % self.every == 0
+            return graphs[self._moving](iterator)
+
+        self.train_function = train
+        return train
+
+    def fit(self, x: Any, *, epochs: int = 1, **kwargs: Any) -> keras.callbacks.History:
+        """As ``keras.Model.fit``.
+
+        Args:
+            x: A ``ViewBatches``, whose images are halved; or a pair of them on images of your own choice, for the
+                weights and for the architecture; or a dataset of ``{"weights": batch, "architecture": batch}``.
+            epochs: An epoch is one pass over the weights' half.
+            **kwargs: As of ``keras.Model.fit``.
+        """
+        pair = x.halves() if isinstance(x, ViewBatches) else x
+        if isinstance(pair, tuple):
+            for half in pair:
+                distribution.check_shared(half.batch_size, self.distribute_strategy)
+            kwargs = {"steps_per_epoch": pair[0].steps_per_epoch, "shuffle": False, **kwargs}
+            x = self._paired(*pair)
+        return super().fit(x, epochs=epochs, **kwargs)
+
+    def call(self, images: Tensor, training: bool = False) -> Tensor:
+        """Embeddings of images by the supernet, choices by probability."""
+        return self.encoder(images, choices.softmax(self._logits), training=training)
+
+    def gap(self, batch: Batch) -> tuple[float, float]:
+        """The loss of a batch with choices by probability, and with the most likely value of each decision."""
+        soft = choices.softmax(self._logits)
+        losses = [self._objective(each, batch)["loss"] for each in (soft, choices.largest(soft))]
+        return float(losses[0]), float(losses[1])
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments."""
+        return {
+            "learner": keras.saving.serialize_keras_object(self.learner),
+            "budget": {self.budget.kind: self.budget.amount},
+            "steps": self.steps,
+            "warmup": self.warmup,
+            "every": self.every,
+            "relaxation": self.relaxation,
+            "temperature": list(self.temperature),
+            "cost_weight": self.cost_weight,
+            "entropy_weight": self.entropy_weight,
+            "sandwich": self.sandwich,
+            "order": self.order,
+            "seed": self.seed,
+            "name": self.name,
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> "ArchitectureSearch":
+        """Rebuilds a search from its config."""
+        learner = keras.saving.deserialize_keras_object(config["learner"], custom_objects)
+        return cls(**{**config, "learner": learner, "budget": Budget(**config["budget"])})
+
+    def _paired(self, weights: ViewBatches, architecture: ViewBatches) -> tf.data.Dataset:
+        """Batches of both halves from this step on; a batch of the architecture's lasts until it is needed again."""
+        turn, waited = divmod(self.step, self.every)
+        turns = architecture.dataset(turn).flat_map(
+            lambda batch: tf.data.Dataset.from_tensors(batch).repeat(self.every)
+        )
+        both = tf.data.Dataset.zip((weights.dataset(self.step), turns.skip(waited)))
+        return both.map(lambda one, other: {WEIGHTS: one, ARCHITECTURE: other}).prefetch(1)
+
+    def _objective(self, taken: Choices, batch: Batch) -> dict[str, Tensor]:
+        """The learner's terms with all of its supernets in the same choices."""
+        with contextlib.ExitStack() as stack:
+            for supernet in self._supernets:
+                stack.enter_context(supernet.choosing(taken))
+            return self.learner.objective(batch)
+
+    def _move(self, data: dict[str, Batch], step: Tensor) -> None:
+        """One step of the architecture."""
+        variables = self.architecture_variables
+
+        def share_on(part: str) -> Tensor:
+            loss = self._objective(self._choices(step, salt=1), data[part])["loss"]
+            return distribution.divide_by_replicas(loss)
+
+        def validation_loss() -> Tensor:
+            loss = share_on(ARCHITECTURE)
+            self._architecture_loss.update_state(loss * distribution.replicas())
+            return loss + distribution.divide_by_replicas(self._control(step))
+
+        if self.order == 1:
+            gradients = first_order(validation_loss, variables)
+        else:
+            rate = self.learner.optimizer.learning_rate
+            weights = self.learner.learned_variables
+            gradients = second_order(lambda: share_on(WEIGHTS), validation_loss, weights, variables, rate)
+        self.architecture_optimizer.apply_gradients(zip(gradients, variables, strict=True))
+
+    def _control(self, step: Tensor) -> Tensor:
+        """What holds the architecture to its budget, and makes up its mind."""
+        soft = choices.softmax(self._logits)
+        missed = tf.abs(self._expected_cost(soft)[self.budget.kind] / self.budget.amount - 1)
+        risen = tf.cast(step - self.first_move, tf.float32) / max(1, self.steps - self.first_move)
+        return self.cost_weight * missed + self.entropy_weight * risen * _mean_entropy(soft)
+
+    def _choices(self, step: Tensor, salt: int, warming: Tensor | bool = False) -> dict[str, Tensor]:
+        """The choices of a step, the same on every replica."""
+        noise = {
+            name: tf.random.stateless_uniform(
+                logits.shape, tf.stack([tf.constant(self.seed * 2 + salt, tf.int64), step * len(self._logits) + index]),
+                minval=1e-6, maxval=1 - 1e-6,
+            )
+            for index, (name, logits) in enumerate(self._logits.items())
+        }  # fmt: skip
+        temperature = self._temperature(step - self.first_move)
+        relaxed = RELAXATIONS[self.relaxation](self._logits, noise, temperature)
+        if warming is False:
+            return relaxed
+        uniform = choices.largest(noise)
+        return {name: tf.where(warming, uniform[name], relaxed[name]) for name in relaxed}
+
+    def _ends(self) -> list[dict[str, Tensor]]:
+        """The largest network's choices, and the smallest's: values ascend in every decision."""
+        sizes = {name: len(values) for name, values in self.space.decisions.items()}
+        return [{name: tf.one_hot(end % size, size) for name, size in sizes.items()} for end in (-1, 0)]
+
+
+def _mean_entropy(soft: Choices) -> Tensor:
+    """Mean over decisions of the entropy, as a share of its maximum."""
+    shares = [
+        -tf.reduce_sum(chances * tf.math.log(tf.maximum(chances, 1e-12))) / np.log(chances.shape[0])
+        for chances in soft.values()
+    ]
+    return tf.reduce_mean(tf.stack(shares))
+
+
+def _mean(terms: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
+    return {name: tf.add_n([each[name] for each in terms]) / len(terms) for name in terms[0]}
+
+
+def _check(learner: Learner, steps: int, warmup: float, every: int, relaxation: str) -> None:
+    if not isinstance(learner.encoder, Supernet):
+        raise ValueError(
+            f"the learner's encoder is {type(learner.encoder).__name__}, which has nothing to decide: "
+            "give it build_supernet(space, input_shape)"
+        )
+    if steps < 1 or every < 1 or not 0 <= warmup < 1:
+        raise ValueError(
+            f"steps is {steps}, every is {every}, warmup is {warmup:g}: "
+            "give at least 1 of the first two, and a share in [0, 1) of the third"
+        )
+    if relaxation not in RELAXATIONS:
+        raise ValueError(f"no relaxation is called {relaxation!r}: choose one of {', '.join(get_args(Relaxation))}")
+
+
+def _checked_budget(budget: Budget | None, space: Architecture, shape: Sequence[int]) -> Budget:
+    low, high = cost_range(space, budget.kind if budget else "macs", shape)
+    if budget is None:
+        proposed = Budget(macs=float(f"{(low * high) ** 0.5:.2g}"))
+        raise ValueError(
+            f"a search needs a budget, or it only grows the network: this space reaches from {readable(low)} to "
+            f"{readable(high)} multiply-adds an image, so try Budget(macs={proposed.amount:g})"
+        )
+    if not low <= budget.amount <= high:
+        raise ValueError(
+            f"the budget of {budget} is out of reach: this space's networks have {readable(low)} to {readable(high)}"
+        )
+    return budget

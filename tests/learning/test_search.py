@@ -1,0 +1,260 @@
+"""The search: what moves when, through what, and what comes out."""
+
+from itertools import pairwise
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import ssl_keras as sk
+from ssl_keras.learning.learner import Learner
+
+SPACE = "conv_c4 | basic_r{1,2}_k{3,5}_c4 | mbconv_s2_e{3,6}_c{8,16}"
+IMAGES = np.random.default_rng(0).integers(0, 256, (64, 12, 12, 3), np.uint8)
+BUDGET = sk.Budget(macs=1.8e5)
+
+
+def supernet(space=SPACE):
+    return sk.build_supernet(space, (12, 12, 3))
+
+
+def relicv2(**settings):
+    usual = {"projector": sk.Projector(16, 16, 8), "predictor": sk.Predictor(8, 16, 8), "negatives": 4}
+    return sk.ReLICv2(supernet(), **{**usual, **settings})
+
+
+def search_of(learner=None, *, steps=8, compiled=True, **settings):
+    found = sk.ArchitectureSearch(learner or relicv2(), BUDGET, **{"steps": steps, "warmup": 0.5, **settings})
+    if compiled:
+        found.compile(keras.optimizers.SGD(0.05, momentum=0.9))
+    return found
+
+
+def batches(source=IMAGES, batch_size=8, **settings):
+    return sk.view_batches(source, sk.Views.preset(32, size=12), batch_size, seed=1, **settings)
+
+
+def fit(search, steps, source=None):
+    return search.fit(source or batches(), steps_per_epoch=steps, verbose=0).history
+
+
+def copies(variables):
+    return [np.array(variable) for variable in variables]
+
+
+class Counting(Learner):
+    """Counts how often its objective is traced; its loss is the embedding's mean square."""
+
+    def __init__(self):
+        super().__init__(supernet(), terms=("loss",), seed=0, name="counting")
+        self.traced = 0
+
+    @property
+    def learned_variables(self):
+        return self.encoder.trainable_variables
+
+    def objective(self, batch):
+        self.traced += 1
+        return {"loss": tf.reduce_mean(self.encoder(self.fold(batch["large"]), training=True) ** 2)}
+
+
+@pytest.fixture(scope="module")
+def walked():
+    """A search of eight steps, four of them warm-up, and what it was after six of them."""
+    learner = Counting()
+    search = search_of(learner, steps=8, every=2)
+    logs, traces, logits = [], [], []
+    for _ in range(8):
+        logs.append(fit(search, 1))
+        traces.append(learner.traced)
+        logits.append(copies(search.architecture_variables))
+    return search, logs, traces, logits
+
+
+def test_the_architecture_rests_in_the_warm_up_and_then_moves_every_second_step(walked):
+    _, _, _, logits = walked
+    moved = [any(np.any(a != b) for a, b in zip(one, two, strict=True)) for one, two in pairwise(logits)]
+    assert moved == [False, False, False, True, False, True, False]  # between steps 1-2, ..., 7-8
+    assert not any(np.any(row) for row in logits[3])
+
+
+def test_no_choice_is_traced_again(walked):
+    """One graph with the weights' step alone, one with both: three objectives, whatever the choices were."""
+    _, _, traces, _ = walked
+    assert traces[3] == traces[0] == 1
+    assert traces[-1] == traces[4] == 3
+
+
+def test_the_logs_name_both_losses(walked):
+    search, logs, _, _ = walked
+    assert set(logs[-1]) == {"loss", "architecture_loss"} == {metric.name for metric in search.metrics}
+    assert logs[0]["architecture_loss"] == [0.0] and logs[4]["architecture_loss"][0] > 0
+
+
+def test_the_variables_are_disjoint_and_complete():
+    search = search_of(compiled=False)
+    weights, logits = search.learner.learned_variables, search.architecture_variables
+    assert not {id(variable) for variable in weights} & {id(variable) for variable in logits}
+    assert len(logits) == len(search.space.decisions)
+    target = search.learner.target_encoder.trainable_variables + search.learner.target_projector.trainable_variables
+    everything = {id(variable) for variable in search.trainable_variables}
+    assert everything == {id(variable) for variable in [*weights, *logits, *target]}
+
+
+@pytest.mark.slow
+def test_the_weights_do_not_move_in_the_architecture_step():
+    """With a rate of 0 for the weights, only logits move; with 0 for the logits, only weights."""
+    for weights_rate, logits_rate in ((0.0, 0.1), (0.1, 0.0)):
+        search = search_of(warmup=0.0, compiled=False)
+        search.compile(keras.optimizers.SGD(weights_rate), keras.optimizers.SGD(logits_rate))
+        before = copies(search.learner.learned_variables), copies(search.architecture_variables)
+        fit(search, 2)
+        after = copies(search.learner.learned_variables), copies(search.architecture_variables)
+        changed = [any(np.any(a != b) for a, b in zip(*pair, strict=True)) for pair in zip(before, after, strict=True)]
+        assert changed == [weights_rate > 0, logits_rate > 0]
+
+
+def test_the_halves_are_disjoint_and_complete():
+    one, other = batches().halves()
+    rows = [set(half.source.indices) for half in (one, other)]
+    assert not rows[0] & rows[1] and rows[0] | rows[1] == set(range(len(IMAGES)))
+    assert one.seed == batches().seed and one.views == batches().views
+    with pytest.raises(ValueError, match="half of the 64 images"):
+        batches(batch_size=40).halves()
+
+
+def test_each_part_learns_from_its_own_half():
+    search = search_of(steps=8, warmup=0.0, every=2)
+    one, other = batches().halves()
+    seen = {"weights": [], "architecture": []}
+    for batch in search._paired(one, other).take(4):
+        for part, half in (("weights", one), ("architecture", other)):
+            seen[part].append(half.source.indices[batch[part]["index"].numpy()])
+    assert not set(np.ravel(seen["weights"])) & set(np.ravel(seen["architecture"]))
+    np.testing.assert_array_equal(seen["architecture"][0], seen["architecture"][1])
+    assert np.any(seen["architecture"][1] != seen["architecture"][2])
+
+
+def test_online_and_target_network_pass_through_the_same_choices(monkeypatch):
+    search = search_of(compiled=False)
+    taken = []
+    inner = type(search.encoder).call
+    monkeypatch.setattr(
+        type(search.encoder),
+        "call",
+        lambda self, images, choices=None, training=False: (
+            taken.append({name: np.array(row) for name, row in self._standing.choices.items()}),
+            inner(self, images, choices, training),
+        )[1],
+    )
+    search.learner.compile(keras.optimizers.SGD(0.1))
+    batch = next(iter(batches().dataset()))
+    search._objective(search._choices(tf.constant(3, tf.int64), salt=0), batch)
+    assert len(taken) == 2
+    for name in taken[0]:
+        np.testing.assert_array_equal(taken[0][name], taken[1][name])
+
+
+def test_warm_up_draws_every_value_alike_and_hard():
+    search = search_of(compiled=False)
+    counts = {name: np.zeros(len(values)) for name, values in search.space.decisions.items()}
+    for step in range(300):
+        for name, row in search._choices(tf.constant(step, tf.int64), salt=0, warming=tf.constant(True)).items():
+            assert sorted(np.array(row)) == [0, 1]
+            counts[name] += row
+    for row in counts.values():
+        assert np.all(np.abs(row / 300 - 1 / len(row)) < 0.12)
+
+
+@pytest.mark.parametrize(("relaxation", "hard"), [("soft", False), ("gumbel", False), ("straight_through", True)])
+def test_the_choices_follow_from_step_and_seed_and_carry_a_gradient(relaxation, hard):
+    search = search_of(relaxation=relaxation, compiled=False)
+    with tf.GradientTape() as tape:
+        first = search._choices(tf.constant(5, tf.int64), salt=1)
+        value = first["stage2.k"][0]
+    again = search._choices(tf.constant(5, tf.int64), salt=1)
+    for name, row in first.items():
+        np.testing.assert_array_equal(row, again[name])
+        assert np.sum(row) == pytest.approx(1) and set(np.array(row)) <= {0, 1} if hard else np.all(row > 0)
+    assert np.any(tape.gradient(value, search._logits["stage2.k"].value))
+
+
+@pytest.mark.slow
+def test_the_budget_alone_is_hit():
+    """Without a loss that cares, the expected cost goes to the budget, from above and from below."""
+    for macs in (1.3e5, 2.4e5):
+        search = sk.ArchitectureSearch(Counting(), sk.Budget(macs=macs), steps=40, warmup=0.0, every=1, cost_weight=1e3)
+        search.compile(keras.optimizers.SGD(0.0), keras.optimizers.Adam(0.1))
+        fit(search, 40)
+        assert search.expected_cost() == pytest.approx(macs, rel=0.2)
+        assert sk.cost(search.derive(), (12, 12, 3)).macs == pytest.approx(macs, rel=0.1)  # what the space offers
+
+
+@pytest.mark.slow
+def test_entropy_weight_makes_up_its_mind():
+    entropies = []
+    for weight in (0.0, 20.0):
+        search = search_of(steps=20, warmup=0.0, every=1, cost_weight=0.0, entropy_weight=weight)
+        fit(search, 20)
+        entropies.append(search.entropy())
+    assert entropies[1] < entropies[0] - 0.1
+    assert search_of(compiled=False).entropy() == pytest.approx(1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "settings", [{"order": 2}, {"sandwich": True}, {"relaxation": "soft"}, {"relaxation": "gumbel"}]
+)
+def test_every_way_of_searching_runs_and_ends_in_a_network_of_the_space(settings):
+    search = search_of(warmup=0.25, **settings)
+    history = fit(search, 8)
+    assert all(np.isfinite(history["loss"])) and all(np.isfinite(history["architecture_loss"]))
+    search.space.picks_of(search.derive())
+
+
+@pytest.mark.slow
+def test_a_search_with_labels_is_a_search_of_another_learner():
+    search = search_of(sk.Supervised(supernet(), 3))
+    source = sk.open_source(IMAGES, labels=np.arange(len(IMAGES)) % 3)
+    history = fit(search, 8, batches(source, label="label"))
+    assert {"accuracy", "architecture_loss"} < set(history)
+
+
+def test_soft_and_hard_loss_agree_when_decided():
+    search = search_of(compiled=False)
+    search.learner.compile(keras.optimizers.SGD(0.1))
+    batch = next(iter(batches().dataset()))
+    soft, hard = search.gap(batch)
+    assert abs(soft - hard) > 1e-4
+    for logits in search.architecture_variables:
+        logits.assign(50.0 * np.eye(logits.shape[0])[0])
+    soft, hard = search.gap(batch)
+    assert soft == pytest.approx(hard, abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"budget": None}, "Budget"),
+        ({"budget": sk.Budget(macs=1e9)}, "out of reach"),
+        ({"steps": 0}, "steps is 0"),
+        ({"warmup": 1.0}, "warmup is 1"),
+        ({"relaxation": "hard"}, "no relaxation"),
+    ],
+)
+def test_bad_settings_are_refused_in_a_sentence(settings, message):
+    given = {"budget": BUDGET, "steps": 8, **settings}
+    with pytest.raises(ValueError, match=message):
+        sk.ArchitectureSearch(Counting(), given.pop("budget"), **given)
+
+
+def test_an_encoder_has_nothing_to_search():
+    learner = sk.Supervised(sk.build_encoder("conv_c4", (12, 12, 3)), 3)
+    with pytest.raises(ValueError, match="build_supernet"):
+        sk.ArchitectureSearch(learner, BUDGET, steps=8)
+
+
+def test_steps_per_execution_is_refused():
+    with pytest.raises(ValueError, match="steps_per_execution"):
+        search_of(compiled=False).compile(keras.optimizers.SGD(0.1), steps_per_execution=4)
