@@ -6,10 +6,13 @@ ORACLES := .venv-oracles
 STAMP := $(VENV)/.installed
 PYTEST := $(BIN)/python -m pytest -n 2 --dist worksteal
 
-.PHONY: benchmark demo install test test-oracles test-slow lint types format tables check-tables
+.PHONY: benchmark demo demo-search install test test-oracles test-slow lint types format tables check-tables
 
 demo: install
 	$(BIN)/ssl-keras demo
+
+demo-search: install
+	$(BIN)/ssl-keras search demo_search
 
 install: $(STAMP)
 

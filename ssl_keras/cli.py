@@ -29,6 +29,7 @@ VERBS: dict[str, type[Any]] = {
     "demo": settings.Demo,
     "masks": settings.Masks,
     "pretrain": settings.Pretrain,
+    "search": settings.Search,
     "evaluate": settings.Evaluate,
     "embed": settings.Embed,
     "export": settings.Export,
@@ -44,13 +45,29 @@ CHATTER = ("absl::InitializeLog", "oneDNN custom operations")
 PACKAGE = str(Path(__file__).parent)
 
 
+Experiment = tyro.conf.Positional[Annotated[str | None, tyro.conf.arg(metavar="[EXPERIMENT]")]]
+
+
 @dataclass(frozen=True)
 class _PretrainCommand:
     """Learn an encoder from images without labels, into a run folder."""
 
-    config: tyro.conf.Positional[Annotated[str | None, tyro.conf.arg(metavar="[EXPERIMENT]")]] = None
+    config: Experiment = None
     """A shipped experiment, or a .py or .json file; the options below override it."""
     options: Annotated[settings.Pretrain, tyro.conf.arg(name="")] = field(default_factory=settings.Pretrain)
+
+
+@dataclass(frozen=True)
+class _SearchCommand:
+    """Learn the architecture along with the weights, under a budget; then train what was found."""
+
+    config: Experiment = None
+    """A shipped experiment, or a .py or .json file; the options below override it."""
+    options: Annotated[settings.Search, tyro.conf.arg(name="")] = field(default_factory=settings.Search)
+
+
+COMMANDS: dict[str, type[Any]] = {"pretrain": _PretrainCommand, "search": _SearchCommand}
+"""Verbs that take an experiment, and its options beside it."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -133,22 +150,22 @@ def _start_tensorflow() -> None:
 def parse_arguments(verb: str, words: Sequence[str]) -> Any:
     """The settings that the words after a verb spell; ends the process on ``--help`` and on unknown options."""
     program = f"ssl-keras {verb}"
-    if verb != "pretrain":
+    if verb not in COMMANDS:
         return tyro.cli(VERBS[verb], prog=program, args=words)
-    defaults = load_config(name) if (name := _config_name(words)) else settings.Pretrain()
+    kind, command = VERBS[verb], COMMANDS[verb]
+    defaults = load_config(name, kind) if (name := _config_name(words)) else kind()
     if _given("--minutes", words) and not _given("--epochs", words):
         defaults = replace(defaults, epochs="auto")
-    command = tyro.cli(
-        _PretrainCommand,
+    given = tyro.cli(
+        command,
         prog=program,
         args=words,
-        default=_PretrainCommand(options=defaults),
-        description="Learn an encoder from images without labels, into a run folder.\n\n"
-        f"Experiments that ship with ssl_keras: {', '.join(shipped())}.",
+        default=command(options=defaults),
+        description=f"{_summary(kind)}.\n\nExperiments that ship with ssl_keras: {', '.join(shipped(kind))}.",
     )
-    if command.config and not name:
-        raise ConfigError(f"the experiment comes first: ssl-keras pretrain {command.config} ...")
-    return command.options
+    if given.config and not name:
+        raise ConfigError(f"the experiment comes first: {program} {given.config} ...")
+    return given.options
 
 
 def _given(option: str, words: Sequence[str]) -> bool:
@@ -165,8 +182,10 @@ def _overview() -> None:
     console.print("[bold]ssl-keras[/] VERB \\[OPTIONS]\n")
     console.print("Learn an image encoder from images without labels, and prove what it is worth.\n")
     console.print(_two_columns({verb: _summary(kind) for verb, kind in VERBS.items()}))
-    console.print("\nExperiments for pretrain:\n")
-    console.print(_two_columns(shipped()))
+    for verb in COMMANDS:
+        if experiments := shipped(VERBS[verb]):
+            console.print(f"\nExperiments for {verb}:\n")
+            console.print(_two_columns(experiments))
     console.print("\nssl-keras VERB --help lists a verb's options; --debug shows tracebacks.")
 
 
@@ -189,7 +208,7 @@ def _explain_missing(error: ModuleNotFoundError) -> str | None:
 
 
 def _how_to_continue(words: Sequence[str]) -> str:
-    if words and words[0] in ("pretrain", "demo"):
+    if words and words[0] in ("pretrain", "search", "demo"):
         return "interrupted; the same command continues from the last checkpoint"
     if words and words[0] == "masks":
         return "interrupted; the same command goes on where this one stopped"

@@ -37,7 +37,7 @@ TENSORFLOW = (
     "learning/learner.py",
     "learning/relicv2.py",
     "learning/supervised.py",
-    "learning/search.py",
+    "learning/search*",
     "learning/hypergradient.py",
     "learning/monitors*",
     "learning/checkpoints.py",

@@ -2,6 +2,8 @@
 
 import dataclasses
 import difflib
+import math
+import re
 import types
 import typing
 from collections.abc import Iterable
@@ -103,3 +105,23 @@ def _words(hint: Any) -> Iterable[Any]:
     if typing.get_origin(hint) is Literal:
         return typing.get_args(hint)
     return [word for argument in typing.get_args(hint) for word in _words(argument)]
+
+
+UNITS = {"": 1.0, "k": 1e3, "m": 1e6, "g": 1e9}
+
+
+def amount_of(name: str, value: float | str) -> float:
+    """A count that may be written with a unit: 60M, 1.8G, 320k, or a plain number.
+
+    Args:
+        name: Of the field, for the message.
+        value: As given.
+
+    Raises:
+        ConfigError: It is not such a count, or not above 0.
+    """
+    found = re.fullmatch(r"(\d+(?:\.\d*)?(?:e\d+)?)\s*([kmg]?)", str(value).strip().lower())
+    amount = float(found[1]) * UNITS[found[2]] if found else 0.0
+    if not 0 < amount < math.inf:
+        raise ConfigError(f"{name} is {value!r}: it must be a number above 0, such as 60M, 1.8G or 2500000")
+    return amount

@@ -17,15 +17,21 @@ from ssl_keras.experiments.settings import Pretrain
 Config = TypeVar("Config")
 
 
-def shipped() -> dict[str, str]:
-    """The experiments that ship with ssl_keras: name to the first line of its docstring."""
+def shipped(kind: type[Pretrain] | None = None) -> dict[str, str]:
+    """The experiments that ship with ssl_keras, of one kind or of all: name to the first line of its docstring."""
     folder = importlib.resources.files("ssl_keras.configs")
-    files = sorted(item.name for item in folder.iterdir() if item.name.endswith(".py") and item.name != "__init__.py")
-    return {name.removesuffix(".py"): _first_line((folder / name).read_text()) for name in files}
+    names = sorted(item.name for item in folder.iterdir() if item.name.endswith(".py") and item.name != "__init__.py")
+    texts = {name.removesuffix(".py"): (folder / name).read_text() for name in names}
+    sets = f"config = {kind.__name__}(" if kind else ""
+    return {name: _first_line(text) for name, text in texts.items() if sets in text}
 
 
-def load_config(name_or_path: str) -> Pretrain:
+def load_config(name_or_path: str, kind: type[Pretrain] = Pretrain) -> Any:
     """The config of a shipped experiment, a Python file that sets ``config``, or a ``config.json``.
+
+    Args:
+        name_or_path: What a user types.
+        kind: Of the config: what `Pretrain` is to ``ssl-keras pretrain``.
 
     Raises:
         ConfigError: Nothing of that name, or the file does not give a config; a key that does not exist is
@@ -33,12 +39,12 @@ def load_config(name_or_path: str) -> Pretrain:
     """
     path = Path(name_or_path)
     if path.suffix == ".json":
-        return from_dict(Pretrain, _read_json(path))
+        return from_dict(kind, _read_json(path))
     if path.suffix == ".py":
-        return _run_file(path)
+        return _run_file(path, kind)
     if name_or_path in (names := shipped()):
         with importlib.resources.as_file(importlib.resources.files("ssl_keras.configs")) as folder:
-            return _run_file(folder / f"{name_or_path}.py")
+            return _run_file(folder / f"{name_or_path}.py", kind)
     raise ConfigError(
         f"no experiment is called {name_or_path!r} ({nearest(name_or_path, names)}); "
         "a file of your own ends in .py or .json, and a data source goes after --data"
@@ -69,7 +75,7 @@ def from_dict(kind: type[Config], values: Mapping[str, Any], where: str = "") ->
     return kind(**arguments)
 
 
-def _run_file(path: Path) -> Pretrain:
+def _run_file(path: Path, kind: type[Pretrain]) -> Pretrain:
     if not path.is_file():
         raise ConfigError(f"no config file at {path}; shipped experiments: {', '.join(shipped())}")
     try:
@@ -80,11 +86,19 @@ def _run_file(path: Path) -> Pretrain:
         raise ConfigError(f"{path}: {_explain(error)}") from error
     except Exception as error:
         raise ConfigError(f"{path} cannot be read: {type(error).__name__}: {error}") from error
-    if not isinstance(config, Pretrain):
+    if type(config) is not kind:
         raise ConfigError(
-            f"{path} must set `config = Pretrain(...)`, from ssl_keras.experiments.settings; it gives {config!r}"
+            f"{path} must set `config = {kind.__name__}(...)`, from ssl_keras.experiments.settings; "
+            f"it gives {_kind_of(config)}"
         )
     return config
+
+
+def _kind_of(config: Any) -> str:
+    """What a file set instead: its kind, and the verb that takes it."""
+    if isinstance(config, Pretrain):
+        return f"a {type(config).__name__}, which is for ssl-keras {type(config).__name__.lower()}"
+    return repr(config)
 
 
 def _explain(error: TypeError) -> str:

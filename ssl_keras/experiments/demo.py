@@ -5,7 +5,7 @@ from pathlib import Path
 
 from ssl_keras.experiments import evaluate, pretrain
 from ssl_keras.experiments.config_files import load_config
-from ssl_keras.experiments.settings import Demo, Evaluate
+from ssl_keras.experiments.settings import Demo, Evaluate, Pretrain
 
 TRAIN_IMAGES = 2000
 """Labelled images per scenario: few, since labels are what one lacks, and the demo has ten minutes."""
@@ -13,7 +13,7 @@ TRAIN_IMAGES = 2000
 
 def run(config: Demo) -> Path:
     """Runs the shipped ``demo`` experiment and evaluates it; returns the run folder."""
-    experiment = replace(load_config("demo"), out=config.out, seed=config.seed)
+    experiment: Pretrain = replace(load_config("demo"), out=config.out, seed=config.seed)
     if config.minutes is not None:
         experiment = replace(experiment, epochs="auto", minutes=config.minutes)
     folder = pretrain.run(experiment)

@@ -14,7 +14,7 @@ from ssl_keras.experiments.encoders import image_shape, load_encoder
 from ssl_keras.experiments.naming import encoder_file
 from ssl_keras.experiments.progress import CONSOLE
 from ssl_keras.experiments.run_folder import check_writable
-from ssl_keras.experiments.settings import Evaluate
+from ssl_keras.experiments.settings import Evaluate, Pretrain
 from ssl_keras.experiments.setup import Setup
 from ssl_keras.reports import results
 from ssl_keras.reports.page import write_report
@@ -85,7 +85,7 @@ def _setup_of_run(folder: Path, config: Evaluate) -> Setup | None:
     path = folder / "config.json"
     if not path.is_file():
         return None
-    trained = load_config(str(path))
+    trained: Pretrain = load_config(str(path))
     return Setup(replace(trained, data_dir=config.data_dir) if config.data_dir else trained)
 
 
@@ -112,6 +112,8 @@ def _line_up(
     encoders: Encoders = {results.SUBJECT: encoder}
     described = {results.SUBJECT: "learned from images without labels"}
     remarks = []
+    for name, (path, text) in _beside(run).items():
+        encoders[name], described[name] = load_encoder(str(path)), text
     if "untrained" in config.yardsticks:
         encoders[results.UNTRAINED] = setup.untrained() if setup else yardsticks.untrained(encoder, images)
         start = f", as {setup.config.init} left it" if setup and setup.config.init else ""
@@ -128,6 +130,18 @@ def _line_up(
             encoders[results.SUPERVISED] = yardsticks.supervised(run, setup, label)
             described[results.SUPERVISED] = f"the same network, large views and steps, trained with {label} labels"
     return encoders, described, remarks
+
+
+def _beside(run: Path) -> dict[str, tuple[Path, str]]:
+    """What a search trained beside this encoder: name to folder and description."""
+    found = {results.SLICED: (run / "sliced", "the same network, trained on from its slice of the supernet")}
+    found |= {
+        name: (run / "baselines" / name, f"{kind} of the same cost, trained alike")
+        for name, kind in zip(
+            results.BASELINES, ("a ResNet-18", "a MobileNetV2", "a random network of the space"), strict=True
+        )
+    }
+    return {name: (path, text) for name, (path, text) in found.items() if (path / "encoder.keras").is_file()}
 
 
 def _supervised_label(config: Evaluate, images: Source) -> str | None:

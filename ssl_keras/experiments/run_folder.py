@@ -22,6 +22,9 @@ from ssl_keras.experiments.settings import Pretrain
 MAY_DIFFER = ("out", "data_dir", "compute", "monitor")
 """Fields that a continued run may change: where it runs and what is watched, not what is learned."""
 
+PARTS = ("search", "sliced", "baselines")
+"""Folders that a search puts into the folder of its run, before the run itself."""
+
 
 def check_writable(folder: str | os.PathLike[str]) -> None:
     """Tries to write where the folder is, or would be made; leaves nothing behind.
@@ -83,15 +86,23 @@ class RunFolder:
     Args:
         path: The folder, made if absent.
         config: The config as plain JSON types (``config_files.to_dict``).
-        architecture: The canonical architecture string.
+        architecture: The canonical architecture string, or space.
+        kind: Of the config.
 
     Raises:
         OSError: The folder cannot be written, or another process holds it.
         ConfigError: The folder holds a different run; the first differing field is named.
     """
 
-    def __init__(self, path: str | os.PathLike[str], config: Mapping[str, Any], architecture: str) -> None:
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        config: Mapping[str, Any],
+        architecture: str,
+        kind: type[Pretrain] = Pretrain,
+    ) -> None:
         self.path = Path(path)
+        self.kind = kind
         self.config = dict(config)
         check_writable(self.path)
         _refuse_foreign(self.path)
@@ -120,7 +131,7 @@ class RunFolder:
         path = self.path / "config.json"
         if path.is_file():
             # Options that did not exist when the run began have today's defaults.
-            held = to_dict(from_dict(Pretrain, json.loads(path.read_text())))
+            held = to_dict(from_dict(self.kind, json.loads(path.read_text())))
             _refuse_other_run(self.path, held, self.config)
             return
         write_text(self.path / "architecture.txt", architecture + "\n")
@@ -134,7 +145,7 @@ def contents(folder: Path) -> list[str]:
 
 def _refuse_foreign(folder: Path) -> None:
     """A folder that holds other things than a run is left as it is."""
-    held = contents(folder)
+    held = [name for name in contents(folder) if name not in PARTS]
     if held and "config.json" not in held:
         raise ConfigError(f"{folder} is no run folder and not empty (it holds {held[0]}): choose another with --out")
 

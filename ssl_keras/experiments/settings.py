@@ -10,15 +10,18 @@ from typing import Annotated, Literal
 
 from tyro.conf import Positional, arg
 
-from ssl_keras.experiments.checks import ConfigError, at_least, check_types, within
+from ssl_keras.architecture.derivation import KINDS, Budget
+from ssl_keras.experiments.checks import ConfigError, amount_of, at_least, check_types, within
 
 Format = Literal["keras", "savedmodel", "litert", "onnx"]
 Yardstick = Literal["pixels", "untrained", "supervised"]
+Baseline = Literal["resnet18", "mobilenet_v2", "random"]
 Mode = Literal["relicv2", "relic", "simclr", "byol"]
 Source = Annotated[str, arg(metavar="SOURCE")]
 Folder = Annotated[str, arg(metavar="FOLDER")]
 Images = Annotated[int | None, arg(metavar="INT")]
 Number = float | Literal["auto"]
+Amount = Annotated[float | str | None, arg(metavar="60M")]
 Minutes = Annotated[float | None, arg(metavar="MINUTES")]
 OptionalFolder = Annotated[str | None, arg(metavar="FOLDER")]
 EncoderPath = Positional[Annotated[str, arg(metavar="RUN_OR_ENCODER")]]
@@ -195,6 +198,75 @@ class Pretrain:
                 f"loss.negatives is {self.loss.negatives}, but a batch of {self.batch_size} has "
                 f"{self.batch_size - 1} other images: lower it, or 0 for all"
             )
+
+
+@dataclass(frozen=True)
+class Searching:
+    """How the architecture is learned, before the network that comes out is trained anew."""
+
+    epochs: int | Literal["auto"] = "auto"
+    """Passes of the weights over their half of the images. auto: as many as the training anew has."""
+    warmup: float = 0.3
+    """Share of the search before the architecture begins to move."""
+    every: int = 2
+    """Steps of the weights to one of the architecture."""
+    relaxation: Literal["soft", "gumbel", "straight_through"] = "straight_through"
+    """Choices mixed by probability, drawn softly, or drawn hard."""
+    cost_weight: float = 1.0
+    """Weight of missing the budget."""
+    entropy_weight: float = 0.0
+    """Weight of being undecided; it rises during the search."""
+    sandwich: bool = False
+    """Teach the largest and the smallest network in every step too, at three times the cost."""
+    order: Literal[1, 2] = 1
+    """2 looks through the next step of the weights, at more than twice the cost of the architecture's steps."""
+    label: Annotated[str | None, arg(metavar="LABEL")] = None
+    """Learn the architecture with the labels of this set. None: without labels, in the config's mode."""
+
+    def __post_init__(self) -> None:
+        check_types(self)
+        at_least(self, every=1, cost_weight=0.0)
+        within(self, warmup=(0.0, 0.95))
+        if self.epochs != "auto":
+            at_least(self, epochs=1)
+
+
+@dataclass(frozen=True)
+class Search(Pretrain):
+    """Learn the architecture along with the weights, under a budget; then train what was found."""
+
+    architecture: str = "auto"
+    """A string with braces. auto: a space around the budget, by image size."""
+    macs: Amount = None
+    """The budget: multiply-adds an image, as 60M."""
+    params: Amount = None
+    """The budget: parameters, as 2.5M."""
+    retrain: Literal["scratch", "sliced", "both"] = "both"
+    """Train what was found from new weights, from its slice of the supernet's, or one after the other."""
+    baselines: tuple[Baseline, ...] = ("resnet18", "random")
+    """Networks of the same cost that are trained alike and judged beside what was found."""
+    search: Searching = field(default_factory=Searching)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        given = {kind: getattr(self, kind) for kind in KINDS if getattr(self, kind) is not None}
+        if len(given) > 1:
+            raise ConfigError(f"macs is {self.macs} and params is {self.params}: a search has one budget, so give one")
+        for kind, amount in given.items():
+            object.__setattr__(self, kind, amount_of(kind, amount))
+        if self.minutes is not None:
+            raise ConfigError(
+                f"minutes is {self.minutes:g}, and a search goes by epochs: give epochs and search.epochs"
+            )
+        if self.init is not None:
+            raise ConfigError(f"init is {self.init}, and a search starts from new weights: leave it")
+
+    @property
+    def budget(self) -> Budget | None:
+        """The budget that is given, if any."""
+        if self.macs is None and self.params is None:
+            return None
+        return Budget(macs=self.macs, params=self.params)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)

@@ -168,11 +168,14 @@ class Setup:
 
     def schedule(self) -> Schedule:
         """The length that the config states, or a number of epochs chosen from the number of images."""
-        steps = self.source.size // self.batch_size
+        return Schedule(self._epochs, self.source.size // self.batch_size)
+
+    @property
+    def _epochs(self) -> int:
         if self.config.epochs != "auto":
-            return Schedule(int(self.config.epochs), steps)
+            return int(self.config.epochs)
         low, high = AUTO_EPOCHS
-        return Schedule(min(max(round(AUTO_PASSES / self.source.size), low), high), steps)
+        return min(max(round(AUTO_PASSES / self.source.size), low), high)
 
     def learner(self, schedule: Schedule) -> ReLICv2:
         """A compiled learner of the config's mode."""

@@ -12,6 +12,7 @@ from typing import Any
 from ssl_keras.architecture.grammar import ArchitectureError
 from ssl_keras.reports import plots, results
 from ssl_keras.reports.drawing import architecture_drawing
+from ssl_keras.reports.search import Found, read_search, strings
 from ssl_keras.reports.style import CSS
 
 PICTURES = {
@@ -41,6 +42,7 @@ class Run:
     metrics: Sequence[Mapping[str, Any]]
     rows: Sequence[Mapping[str, Any]]
     provenance: Mapping[str, Any]
+    search: Found | None
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
@@ -88,13 +90,22 @@ def read_run(folder: Path) -> Run:
         _json_lines(folder / "metrics.jsonl"),
         found.get("rows", []),
         found.get("provenance", {}),
+        read_search(folder),
     )
 
 
 def page(run: Run) -> str:
     """The whole HTML text."""
     tables = results.tables(run.rows)
-    sections = [_header(run, tables), _worth(run, tables), _learning(run), _pictures(run), _encoder(run), _details(run)]
+    sections = [
+        _header(run, tables),
+        _worth(run, tables),
+        _search(run),
+        _learning(run),
+        _pictures(run),
+        _encoder(run),
+        _details(run),
+    ]
     return f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark"><title>{escape(run.folder.name)} · ssl_keras</title>
@@ -186,12 +197,34 @@ def _cell(score: results.Score | None, *, bold: bool) -> str:
     return f"<td>{value}<small>{score.low:.1f}–{score.high:.1f}</small></td>"
 
 
-def _learning(run: Run) -> str:
+def _search(run: Run) -> str:
+    """How the architecture was found, if it was."""
+    if (found := run.search) is None:
+        return ""
+    facts = found.facts
+    drawn = plots.both_themes(
+        lambda ink: plots.probability_map(found.probabilities, facts["decisions"], facts["picks"], ink)
+    )
+    chances = _figure(drawn, "bars", "Probabilities of all choices over time") if drawn else ""
+    caption = "Probability of every choice over time, darker for more; a dot marks what was taken."
+    text = "".join(f"<p>{escape(sentence)}</p>" for sentence in found.sentences())
+    curves = "".join(_curves(found.metrics, plots.SEARCH_CURVES))
+    return f"""<section><h2>How its architecture was found</h2>{text}{strings(found)}{chances}
+<p class="soft">{caption}</p><div class="curves">{curves}</div></section>
+"""
+
+
+def _curves(rows: Sequence[Mapping[str, Any]], panels: Sequence[plots.Curve]) -> list[str]:
     figures = []
-    for panel in plots.CURVES:
-        drawn = plots.both_themes(lambda ink, panel=panel: plots.curve(run.metrics, panel, ink))  # type: ignore[misc]
+    for panel in panels:
+        drawn = plots.both_themes(lambda ink, panel=panel: plots.curve(rows, panel, ink))  # type: ignore[misc]
         if drawn:
             figures.append(_figure(drawn, "", panel.title))
+    return figures
+
+
+def _learning(run: Run) -> str:
+    figures = _curves(run.metrics, plots.CURVES)
     if not figures:
         return ""
     note = (

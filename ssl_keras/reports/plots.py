@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from ssl_keras.reports.results import ENCODERS, Table, encoders
 
 DPI = 160
-COLORS = ("#0072b2", "#999999", "#c9b18c", "#d55e00", "#009e73", "#cc79a7")
+COLORS = ("#0072b2", "#999999", "#c9b18c", "#d55e00", "#56b4e9", "#009e73", "#e69f00", "#cc79a7", "#8a6d3b")
 """Told apart under the common colour blindnesses (after Okabe and Ito)."""
 
 
@@ -52,6 +53,14 @@ def color(encoder: str) -> str:
     return COLORS[ENCODERS.index(encoder) if encoder in ENCODERS else len(ENCODERS)]
 
 
+SEARCH_CURVES = (
+    Curve("Expected cost, over the budget", {"budget_share": "expected cost / budget"}),
+    Curve("How undecided: entropy, share of its maximum", {"architecture_entropy": "entropy"}),
+    Curve("Loss on one batch", {"soft_loss": "choices by probability", "hard_loss": "most likely choices"}),
+    Curve("Mean probability that a stage is absent", {"absent_stages": "absent"}),
+)
+
+
 def scenario_bars(table: Table, ink: Ink) -> bytes:
     """Accuracy by scenario and encoder, with 95 % intervals, as horizontal bars that start at 0."""
     names = encoders(table)
@@ -80,7 +89,7 @@ def curve(rows: Sequence[Mapping[str, Any]], panel: Curve, ink: Ink) -> bytes | 
     """One panel of training curves, or None when nothing in it was measured."""
     figure, axes = _figure(4.6, 2.7, ink)
     lines, steps_per_epoch = 0, epoch_length(rows)
-    for (key, label), shade in zip(panel.keys.items(), COLORS[:1] + COLORS[3:], strict=False):
+    for (key, label), shade in zip(panel.keys.items(), COLORS[:1] + COLORS[3:4] + COLORS[5:], strict=False):
         points = [(row["step"] / steps_per_epoch, value) for row in rows if (value := row.get(key)) is not None]
         if not points:
             continue
@@ -97,6 +106,42 @@ def curve(rows: Sequence[Mapping[str, Any]], panel: Curve, ink: Ink) -> bytes | 
     if lines > 1:
         axes.legend(frameon=False, labelcolor=ink.text, fontsize=8)
     return _png(figure)
+
+
+def probability_map(
+    rows: Sequence[Mapping[str, Any]], decisions: Mapping[str, Sequence[Any]], picks: Mapping[str, Any], ink: Ink
+) -> bytes | None:
+    """How likely every value of every decision was over time, darker for more; what was picked is marked.
+
+    Args:
+        rows: ``step`` and ``probabilities``, decision to numbers.
+        decisions: Decision to values.
+        picks: Decision to the value that was taken.
+        ink: Colours.
+    """
+    if not rows:
+        return None
+    names = [(name, value) for name, values in decisions.items() for value in values]
+    gaps = np.cumsum([0, *(0.5 for _ in decisions)])
+    figure, axes = _figure(6.4, 0.6 + 0.17 * len(names) + 0.08 * len(decisions), ink)
+    steps, place, ticks = [0, *(row["step"] for row in rows)], 0, []
+    for (name, values), gap in zip(decisions.items(), gaps[:-1], strict=True):
+        table = np.array([row["probabilities"][name] for row in rows]).T
+        edges = place + gap + np.arange(len(values) + 1)
+        axes.pcolormesh(steps, edges, table, cmap=_shades(), vmin=0, vmax=1)
+        ticks += [*(edges[:-1] + 0.5)]
+        place += len(values)
+    axes.set_yticks(
+        ticks, [f"{name} = {value}" + (" ●" if picks[name] == value else "") for name, value in names], fontsize=7
+    )
+    axes.invert_yaxis()
+    axes.set_xlabel("step")
+    return _png(figure)
+
+
+def _shades() -> LinearSegmentedColormap:
+    """From transparent to the encoder's colour, so that both themes' grounds show through."""
+    return LinearSegmentedColormap.from_list("probability", [f"{COLORS[0]}08", f"{COLORS[0]}ff"])
 
 
 def epoch_length(rows: Sequence[Mapping[str, Any]]) -> float:

@@ -8,7 +8,8 @@ from typing import Any
 
 SUBJECT = "pretrained"
 UNTRAINED, PIXELS, SUPERVISED = "untrained", "raw pixels", "supervised"
-ENCODERS = (SUBJECT, UNTRAINED, PIXELS, SUPERVISED)
+SLICED, BASELINES = "from supernet", ("resnet18", "mobilenet_v2", "random")
+ENCODERS = (SUBJECT, UNTRAINED, PIXELS, SUPERVISED, SLICED, *BASELINES)
 """Names of the encoders in a run's results, in the order of the report's columns."""
 
 MEAN = "mean"

@@ -1,0 +1,102 @@
+"""Around a budget: the space that is searched when nobody names one, and the networks that it is held against."""
+
+import math
+from collections.abc import Iterable, Sequence
+
+from ssl_keras.architecture import families
+from ssl_keras.architecture.cost import cost
+from ssl_keras.architecture.derivation import TOLERANCE, Budget, cost_range, readable
+from ssl_keras.architecture.grammar import Architecture, parse
+
+SMALL_IMAGES = 64
+"""Sides up to this many pixels get `small_images_space`; larger images the space of ProxylessNAS."""
+BASES = (4, 6, 8, 10, 12, 16, 20, 24, 32, 40, 48, 64, 80, 96, 128)
+"""Filters of the first stage among which a space for small images is chosen."""
+SHARE = 0.4
+"""Of the dearest network's cost in the budget: enough room on both sides, and a supernet that is not too dear.
+NOTE: our choice."""
+DRAWS = 1000
+"""Networks drawn before the nearest to the budget is taken."""
+WIDTHS = (0.25, 0.35, 0.5, 0.75, 1, 1.25, 1.5, 2, 3, 4)
+"""Widths among which the space of ProxylessNAS is chosen."""
+
+
+def small_images_space(base: int) -> Architecture:
+    """A space for images up to 64 px: where to spend depth and width, and on which blocks.
+
+    NOTE: our choice. Its handcrafted neighbour is a ResNet-18 whose first stage has `base` filters.
+
+    Args:
+        base: filters of the first stage.
+    """
+    b = base
+    return parse(
+        f"conv_c{b} | basic_r{{0,1,2}}_c{b} | basic_r{{1,2,3}}_s2_c{{{b},{2 * b},{3 * b}}}"
+        f" | {{mbconv,basic}}_r{{1,2,3}}_s2_e{{3,6}}_c{{{2 * b},{4 * b},{6 * b}}}"
+        f" | {{mbconv,basic}}_r{{1,2,3}}_s2_e{{3,6}}_c{{{4 * b},{8 * b},{12 * b}}}"
+        f" | conv_k1_c{{{8 * b},{16 * b},{32 * b}}}"
+    )
+
+
+def space_for(budget: Budget, image_size: int) -> Architecture:
+    """The default space whose dearest network costs nearest to the budget over `SHARE`.
+
+    Args:
+        budget: to search under.
+        image_size: side of the images in pixels.
+
+    Raises:
+        ValueError: no default space reaches the budget.
+    """
+    shape = (image_size, image_size, 3)
+    if image_size <= SMALL_IMAGES:
+        spaces = [small_images_space(base) for base in BASES]
+    else:
+        spaces = [families.get("proxyless_space", width) for width in WIDTHS]
+    ranges = {space: cost_range(space, budget.kind, shape) for space in spaces}
+    reaching = [space for space, (low, high) in ranges.items() if low <= budget.amount <= high]
+    if not reaching:
+        least, most = min(low for low, _ in ranges.values()), max(high for _, high in ranges.values())
+        raise ValueError(
+            f"no default space for {image_size} px reaches {budget}: they go from {readable(least)} to "
+            f"{readable(most)}; change the budget, or name a space with --architecture"
+        )
+    return min(reaching, key=lambda space: abs(math.log(SHARE * ranges[space][1] / budget.amount)))
+
+
+def family_at(name: str, budget: Budget, image_size: int) -> Architecture:
+    """A family's network of the width whose cost is nearest to the budget.
+
+    Args:
+        name: "mobilenet_v2", or a ResNet of `families`.
+        budget: to hit.
+        image_size: side of the images in pixels; up to `SMALL_IMAGES` the family's small-image stem is taken.
+    """
+    small = image_size <= SMALL_IMAGES
+    if name in families.RESNETS:
+        widths: Iterable[float] = (base / 64 for base in range(1, 257))
+    else:
+        widths = (step / 20 for step in range(1, 81))
+    networks = (families.get(name, width, small) for width in widths)
+    return _nearest(networks, budget, (image_size, image_size, 3))
+
+
+def random_at(space: Architecture, budget: Budget, input_shape: Sequence[int], seed: int) -> Architecture:
+    """A network of a space, drawn uniformly from those that meet the budget; the nearest of the draws where none does.
+
+    Args:
+        space: to draw from.
+        budget: to hit, within `TOLERANCE`.
+        input_shape: (height, width, channels) of the image.
+        seed: of the draws, `DRAWS` at most.
+    """
+    drawn = []
+    for number in range(DRAWS):
+        drawn.append(space.sample(seed * DRAWS + number))
+        if abs(getattr(cost(drawn[-1], input_shape), budget.kind) / budget.amount - 1) <= TOLERANCE:
+            return drawn[-1]
+    return _nearest(drawn, budget, input_shape)
+
+
+def _nearest(networks: Iterable[Architecture], budget: Budget, input_shape: Sequence[int]) -> Architecture:
+    return min(networks, key=lambda one: abs(getattr(cost(one, input_shape), budget.kind) - budget.amount))

@@ -1,0 +1,240 @@
+"""``ssl-keras search``: images without labels and a budget to an architecture, and to an encoder of it.
+
+The run folder is that of the network trained anew, as ``pretrain`` writes it, with three more: search/ (how the
+architecture was found: config.json · metrics.jsonl · probabilities.jsonl · found.json · sliced.keras · checkpoint/),
+sliced/ (the same network trained on from its slice of the supernet) and baselines/ (others of the same cost).
+"""
+
+import json
+import time
+from dataclasses import dataclass, fields, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from ssl_keras.architecture.cost import cost
+from ssl_keras.architecture.derivation import Budget, cost_range, readable
+from ssl_keras.architecture.families import name_of
+from ssl_keras.architecture.grammar import Architecture, parse
+from ssl_keras.architecture.spaces import family_at, random_at, space_for
+from ssl_keras.experiments import evaluate, pretrain
+from ssl_keras.experiments.checks import ConfigError
+from ssl_keras.experiments.config_files import to_dict
+from ssl_keras.experiments.naming import run_name
+from ssl_keras.experiments.progress import CONSOLE, show
+from ssl_keras.experiments.run_folder import RunFolder, check_writable, replacing, write_json
+from ssl_keras.experiments.settings import Evaluate, Pretrain, Search
+from ssl_keras.experiments.setup import Schedule, Setup, measure_statistics
+from ssl_keras.learning import monitors
+from ssl_keras.learning.checkpoints import Checkpoints
+from ssl_keras.learning.distribution import strategy
+from ssl_keras.learning.search import ArchitectureSearch
+from ssl_keras.learning.search_monitor import SearchMonitor
+from ssl_keras.networks.supernet import build_supernet
+
+FOUND = "found.json"
+"""What a finished search says of itself, in search/."""
+TRAIN_IMAGES = 10_000
+"""Labelled images per scenario of the evaluation at the end, at most."""
+
+
+@dataclass(frozen=True)
+class SearchSetup(Setup):
+    """What a search's config names; its encoder is a supernet."""
+
+    config: Search
+
+    @cached_property
+    def space(self) -> Architecture:
+        """The space to search."""
+        if self.config.architecture != "auto":
+            return parse(self.config.architecture)
+        return space_for(self.budget_or_proposal, self.image_size)
+
+    @property
+    def budget_or_proposal(self) -> Budget:
+        """The budget.
+
+        Raises:
+            ConfigError: There is none; one is proposed.
+        """
+        if self.config.budget is not None:
+            return self.config.budget
+        if self.config.architecture == "auto":
+            proposed, reach = f"{(self.image_size / 32) ** 2 * 10:.0f}M", "about the cost of a ResNet-18 of width 8"
+        else:
+            low, high = cost_range(self.space, "macs", self.input_shape)
+            proposed = f"{(low * high) ** 0.5 / 1e6:.3g}M"
+            reach = f"this space reaches from {readable(low)} to {readable(high)} multiply-adds an image"
+        raise ConfigError(
+            f"a search needs a budget, or it only grows the network: try --macs {proposed} ({reach}), or --params"
+        )
+
+    @property
+    def architecture(self) -> str:
+        """The space, as text."""
+        return str(self.space)
+
+    def encoder(self) -> keras.Model:
+        """The supernet, drawn from the seed."""
+        return build_supernet(self.space, self.input_shape, seed=self.config.seed)
+
+    def schedule(self) -> Schedule:
+        """Of the search: an epoch is a pass over the weights' half."""
+        wanted = self.config.search.epochs
+        return Schedule(self._epochs if wanted == "auto" else int(wanted), self.source.size // 2 // self.batch_size)
+
+    def search(self, schedule: Schedule) -> ArchitectureSearch:
+        """The compiled search."""
+        wanted = self.config.search
+        learner = self.supervised(schedule, wanted.label) if wanted.label else self.learner(schedule)
+        found = ArchitectureSearch(
+            learner,
+            self.budget_or_proposal,
+            steps=schedule.steps,
+            warmup=wanted.warmup,
+            every=wanted.every,
+            relaxation=wanted.relaxation,
+            cost_weight=wanted.cost_weight,
+            entropy_weight=wanted.entropy_weight,
+            sandwich=wanted.sandwich,
+            order=wanted.order,
+            seed=self.config.seed,
+        )
+        found.compile(learner.optimizer)
+        return found
+
+
+def run(config: Search) -> Path:
+    """Searches, trains what was found, evaluates and reports; goes on where an interrupted run stopped.
+
+    Returns:
+        The run folder.
+
+    Raises:
+        ConfigError: The config does not fit the data or the folder, or has no budget.
+        OSError: The data or the folder cannot be used.
+        DivergedError: The loss is no longer finite; the last good checkpoint is kept.
+    """
+    setup = SearchSetup(config)
+    name = run_name(
+        config.data, f"search@{readable(setup.budget_or_proposal.amount).replace(' ', '')}", config.seed, config.mode
+    )
+    out = Path(config.out if config.out != "auto" else f"runs/{name}")
+    check_writable(out)
+    found = search(setup, out / "search")
+    trained = replace(_pretraining(config), architecture=found["architecture"])
+    if config.retrain in ("sliced", "both"):
+        start = str(out / "search" / "sliced.keras")
+        pretrain.run(replace(trained, init=start, out=str(out / "sliced" if config.retrain == "both" else out)))
+    if config.retrain in ("scratch", "both"):
+        pretrain.run(replace(trained, out=str(out)))
+    for name, network in _baselines(setup).items():
+        pretrain.run(replace(trained, architecture=str(network), out=str(out / "baselines" / name)))
+    evaluate.run(
+        Evaluate(
+            encoder=str(out),
+            yardsticks=("pixels", "untrained"),
+            data_dir=config.data_dir,
+            train_images=TRAIN_IMAGES,
+            seed=config.seed,
+        )
+    )
+    return out
+
+
+def _baselines(setup: SearchSetup) -> dict[str, Architecture]:
+    """Networks that cost what the budget says, by name."""
+    budget, seed = setup.budget_or_proposal, setup.config.seed
+    return {
+        name: random_at(setup.space, budget, setup.input_shape, seed)
+        if name == "random"
+        else family_at(name, budget, setup.image_size)
+        for name in setup.config.baselines
+    }
+
+
+def search(setup: SearchSetup, path: Path) -> dict[str, Any]:
+    """Runs the search into its folder, unless it is finished; returns what `FOUND` holds."""
+    config = setup.config
+    resolved = to_dict(config) | {"image_size": setup.image_size, "batch_size": setup.batch_size}
+    keras.config.set_dtype_policy(config.compute.precision)
+    try:
+        with (
+            strategy(config.compute.strategy).scope(),
+            RunFolder(path, resolved, setup.architecture, kind=Search) as folder,
+        ):
+            if not (folder / FOUND).is_file():
+                _search(setup, folder)
+            found: dict[str, Any] = json.loads((folder / FOUND).read_text())
+    finally:
+        keras.config.set_dtype_policy("float32")
+    CONSOLE.print(f"found {found['name']}: {found['architecture']}", soft_wrap=True)
+    return found
+
+
+def _search(setup: SearchSetup, folder: RunFolder) -> None:
+    started = time.monotonic()
+    schedule = setup.schedule()
+    searching = setup.search(schedule)
+    checkpoints = Checkpoints(folder / "checkpoint")
+    step = checkpoints.restore(searching)
+    show(f"Searching into {folder.path}", _describe(setup, searching, schedule))
+    if step:
+        CONSOLE.print(f"continuing after step {step}")
+    batch = next(iter(setup.batches(setup.config.search.label).halves()[1].dataset()))
+    watched = [
+        SearchMonitor(folder / "probabilities.jsonl", folder / "tensorboard", batch),
+        checkpoints,
+        monitors.Recorder(folder / "metrics.jsonl", folder / "tensorboard", batch_size=setup.batch_size),
+    ]
+    pretrain.fit(setup, searching, schedule, watched, setup.config.search.label)
+    picks = searching.picks()
+    encoder = searching.encoder.slice(picks)
+    measure_statistics(encoder, setup.source, setup.image_size)
+    with replacing(folder / "sliced.keras") as temporary:
+        encoder.save(temporary)
+    write_json(folder / FOUND, _found(setup, searching, picks, time.monotonic() - started))
+
+
+def _found(setup: SearchSetup, searching: ArchitectureSearch, picks: dict[str, Any], seconds: float) -> dict[str, Any]:
+    architecture = searching.space.freeze(picks)
+    spent = cost(architecture, setup.input_shape)
+    budget = searching.budget
+    return {
+        "architecture": str(architecture),
+        "name": name_of(architecture),
+        "space": str(searching.space),
+        "decisions": {name: list(values) for name, values in searching.space.decisions.items()},
+        "picks": picks,
+        "budget": {budget.kind: budget.amount},
+        "cost": {"macs": spent.macs, "params": spent.params},
+        "expected_cost": searching.expected_cost(),
+        "entropy": searching.entropy(),
+        "this_session_seconds": round(seconds),
+    }
+
+
+def _pretraining(config: Search) -> Pretrain:
+    """What `ssl-keras pretrain` would be told."""
+    return Pretrain(
+        **{field.name: getattr(config, field.name) for field in fields(Pretrain)} | {"architecture": "resnet18"}
+    )
+
+
+def _describe(setup: SearchSetup, searching: ArchitectureSearch, schedule: Schedule) -> dict[str, str]:
+    low, high = cost_range(searching.space, searching.budget.kind, setup.input_shape)
+    first = searching.first_move
+    told = setup.describe(searching.learner, schedule) if not setup.config.search.label else {}
+    kept = {name: text for name, text in told.items() if name in ("views", "masks", "method", "batch")}
+    return {
+        "images": f"{setup.source.size} of {setup.source.name}, half for the weights and half for the architecture",
+        "space": str(searching.space),
+        "networks": f"{searching.space.size:,}, of {readable(low)} to {readable(high)}",
+        "budget": str(searching.budget),
+        **kept,
+        "schedule": f"{schedule.epochs} epochs of half of the images, {schedule.steps} steps; the architecture moves "
+        f"from step {first} on, every {searching.every}",
+    }

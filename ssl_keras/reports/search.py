@@ -1,0 +1,60 @@
+"""How an architecture came about: the part of a report that a search adds."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from ssl_keras.architecture.derivation import Budget, readable
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a finished search left in its folder, as plain JSON types.
+
+    Attributes:
+        facts: of found.json.
+        metrics: rows of metrics.jsonl.
+        probabilities: rows of probabilities.jsonl: ``step`` and ``probabilities``.
+    """
+
+    facts: Mapping[str, Any]
+    metrics: Sequence[Mapping[str, Any]]
+    probabilities: Sequence[Mapping[str, Any]]
+
+    def sentences(self) -> list[str]:
+        """What was looked for, what was found, and how sure the search was."""
+        facts = self.facts
+        budget, spent = Budget(**facts["budget"]), facts["cost"]
+        missed = spent[budget.kind] / budget.amount - 1
+        certain = "sure" if facts["entropy"] < SURE else "not sure: read what it chose as one of several that would do"
+        return [
+            f"Of the space below it took the network that is most likely within 3 % of {budget}: "
+            f"{readable(spent['macs'])} multiply-adds and {readable(spent['params'])} parameters, "
+            f"{missed:+.1%} of the budget.",
+            f"At the end the search was {certain} (entropy {facts['entropy']:.2f} of 1).",
+        ]
+
+
+SURE = 0.3
+"""Entropy, as a share of its maximum, below which a search counts as decided. NOTE: our choice."""
+
+
+def read_search(run: Path) -> Found | None:
+    """The search of a run folder, if it has a finished one."""
+    folder = run / "search"
+    if not (folder / "found.json").is_file():
+        return None
+    lines = {
+        name: [json.loads(line) for line in (folder / f"{name}.jsonl").read_text().splitlines()]
+        for name in ("metrics", "probabilities")
+    }
+    return Found(json.loads((folder / "found.json").read_text()), lines["metrics"], lines["probabilities"])
+
+
+def strings(found: Found) -> str:
+    """The space and the architecture, as text to copy."""
+    rows = {"space": found.facts["space"], "found": found.facts["architecture"]}
+    return "".join(f'<p class="string">{name}: <code>{escape(text)}</code></p>' for name, text in rows.items())
