@@ -51,7 +51,7 @@ test-oracles: install $(ORACLES)/.installed
 	ORACLES_PYTHON=$(ORACLES)/bin/python $(BIN)/python -m pytest tests/oracles
 
 benchmark: install $(ORACLES)/.installed
-	$(BIN)/python tools/benchmark.py --yardstick $(ORACLES)/bin/python
+	$(BIN)/python tools/benchmark.py speed --yardstick $(ORACLES)/bin/python
 
 tables: install
 	$(BIN)/python tools/tables.py

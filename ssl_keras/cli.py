@@ -59,7 +59,7 @@ class _PretrainCommand:
 
 @dataclass(frozen=True)
 class _SearchCommand:
-    """Learn the architecture along with the weights, under a budget; then train what was found."""
+    """Learn architecture and weights under a budget, then train what was found."""
 
     config: Experiment = None
     """A shipped experiment, or a .py or .json file; the options below override it."""
@@ -161,7 +161,7 @@ def parse_arguments(verb: str, words: Sequence[str]) -> Any:
         prog=program,
         args=words,
         default=command(options=defaults),
-        description=f"{_summary(kind)}.\n\nExperiments that ship with ssl_keras: {', '.join(shipped(kind))}.",
+        description=f"{_summary(kind)}.\n\nExperiments that ship: {', '.join(shipped(kind))}.",
     )
     if given.config and not name:
         raise ConfigError(f"the experiment comes first: {program} {given.config} ...")

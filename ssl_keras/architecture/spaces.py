@@ -1,6 +1,7 @@
 """Around a budget: the space that is searched when nobody names one, and the networks that it is held against."""
 
 import math
+import re
 from collections.abc import Iterable, Sequence
 
 from ssl_keras.architecture import families
@@ -22,20 +23,23 @@ WIDTHS = (0.25, 0.35, 0.5, 0.75, 1, 1.25, 1.5, 2, 3, 4)
 
 
 def small_images_space(base: int) -> Architecture:
-    """A space for images up to 64 px: where to spend depth and width, and on which blocks.
+    """A space for images up to 64 px: where to spend depth, width and attention, from the first stage to the last.
 
-    NOTE: our choice. Its handcrafted neighbour is a ResNet-18 whose first stage has `base` filters.
+    NOTE: our choice. Its handcrafted neighbour is a ResNet-18 whose first stage has `base` filters. It has no choice
+    of ops, whose branches would run side by side.
 
     Args:
         base: filters of the first stage.
     """
-    b = base
-    return parse(
-        f"conv_c{b} | basic_r{{0,1,2}}_c{b} | basic_r{{1,2,3}}_s2_c{{{b},{2 * b},{3 * b}}}"
-        f" | {{mbconv,basic}}_r{{1,2,3}}_s2_e{{3,6}}_c{{{2 * b},{4 * b},{6 * b}}}"
-        f" | {{mbconv,basic}}_r{{1,2,3}}_s2_e{{3,6}}_c{{{4 * b},{8 * b},{12 * b}}}"
-        f" | conv_k1_c{{{8 * b},{16 * b},{32 * b}}}"
-    )
+    stages = [
+        f"conv_c{base}",
+        f"basic_r{{0,1,2}}_c{base}",
+        f"basic_r{{1,2,3}}_s2_c{{{base},{2 * base},{3 * base}}}",
+        f"basic_r{{1,2,3}}_s2_se{{0,0.25}}_c{{{2 * base},{4 * base},{6 * base}}}",
+        f"basic_r{{1,2,3}}_s2_se{{0,0.25}}_c{{{4 * base},{8 * base},{12 * base}}}",
+        f"conv_k1_c{{{8 * base},{16 * base},{32 * base}}}",
+    ]
+    return parse(" | ".join(stages))
 
 
 def space_for(budget: Budget, image_size: int) -> Architecture:
@@ -65,20 +69,26 @@ def space_for(budget: Budget, image_size: int) -> Architecture:
 
 
 def family_at(name: str, budget: Budget, image_size: int) -> Architecture:
-    """A family's network of the width whose cost is nearest to the budget.
+    """A family's network with all filters multiplied so that its cost is nearest to the budget.
+
+    NOTE: filters are rounded to whole numbers, not to the family's multiples, which would miss small budgets by far;
+    the last convolution of MobileNetV2 does not narrow below 1280, as in the family.
 
     Args:
         name: "mobilenet_v2", or a ResNet of `families`.
         budget: to hit.
         image_size: side of the images in pixels; up to `SMALL_IMAGES` the family's small-image stem is taken.
     """
-    small = image_size <= SMALL_IMAGES
-    if name in families.RESNETS:
-        widths: Iterable[float] = (base / 64 for base in range(1, 257))
-    else:
-        widths = (step / 20 for step in range(1, 81))
-    networks = (families.get(name, width, small) for width in widths)
-    return _nearest(networks, budget, (image_size, image_size, 3))
+    whole = str(families.get(name, small_images=image_size <= SMALL_IMAGES))
+    body, last = whole.rsplit(" | ", 1) if name == "mobilenet_v2" else (whole, None)
+
+    def scaled(factor: float) -> Architecture:
+        text = re.sub(r"(?<=_c)\d+", lambda filters: str(max(1, round(int(filters[0]) * factor))), body)
+        if last:
+            text += " | " + last.replace("1280", str(round(1280 * max(1, factor))))
+        return parse(text)
+
+    return _nearest((scaled(2 ** (step / 32)) for step in range(-192, 97)), budget, (image_size, image_size, 3))
 
 
 def random_at(space: Architecture, budget: Budget, input_shape: Sequence[int], seed: int) -> Architecture:

@@ -233,7 +233,7 @@ class Searching:
 
 @dataclass(frozen=True)
 class Search(Pretrain):
-    """Learn the architecture along with the weights, under a budget; then train what was found."""
+    """Learn architecture and weights under a budget, then train what was found."""
 
     architecture: str = "auto"
     """A string with braces. auto: a space around the budget, by image size."""

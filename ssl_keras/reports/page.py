@@ -206,7 +206,10 @@ def _search(run: Run) -> str:
         lambda ink: plots.probability_map(found.probabilities, facts["decisions"], facts["picks"], ink)
     )
     chances = _figure(drawn, "bars", "Probabilities of all choices over time") if drawn else ""
-    caption = "Probability of every choice over time, darker for more; a dot marks what was taken."
+    caption = (
+        "Probability of every choice over time, darker for more. "
+        "A dot marks what was taken, in which the budget had a say."
+    )
     text = "".join(f"<p>{escape(sentence)}</p>" for sentence in found.sentences())
     curves = "".join(_curves(found.metrics, plots.SEARCH_CURVES))
     return f"""<section><h2>How its architecture was found</h2>{text}{strings(found)}{chances}

@@ -5,29 +5,42 @@ import re
 import subprocess
 import sys
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from ssl_keras.architecture.cost import cost
+from ssl_keras.architecture.derivation import cost_range
 from ssl_keras.experiments.checks import ConfigError
 from ssl_keras.experiments.config_files import from_dict, load_config, shipped, to_dict
 from ssl_keras.experiments.naming import named_architecture
-from ssl_keras.experiments.settings import Crops, Pretrain
+from ssl_keras.experiments.search import SearchSetup
+from ssl_keras.experiments.settings import Crops, Pretrain, Search
 
 ROOT = Path(__file__).parents[2]
+KINDS = {name: kind for kind in (Pretrain, Search) for name in shipped(kind)}
 NAMES = sorted(shipped())
 
 
+def test_every_experiment_is_for_one_verb() -> None:
+    assert sorted(KINDS) == NAMES
+    with pytest.raises(ConfigError, match="a Search, which is for ssl-keras search"):
+        load_config("demo_search")
+
+
 def test_what_ships() -> None:
-    assert {"demo", "cifar10", "photos", "imagenet"} <= set(NAMES)
+    assert {"demo_search", "demo", "cifar10", "photos", "imagenet"} <= set(NAMES)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_each_loads_and_names_an_architecture(name: str) -> None:
-    config = load_config(name)
+    config = load_config(name, KINDS[name])
     side = 32 if config.image_size == "auto" else config.image_size
-    assert cost(named_architecture(config.architecture, side), (side, side, 3)).params > 0
+    if isinstance(config, Search):
+        assert cost_range(SearchSetup(replace(config, image_size=side)).space, config.budget.kind, (side, side, 3))
+    else:
+        assert cost(named_architecture(config.architecture, side), (side, side, 3)).params > 0
     assert config.out != "auto"
 
 
@@ -39,15 +52,16 @@ def test_each_states_command_hardware_time_and_result(name: str) -> None:
         assert stated, f"configs/{name}.py does not state its {word.lower()}"
     result = text[text.index("Result:") :]
     assert "unmeasured" in result or re.search(r"\d.*(±|to|–|\[)", result), "a measured result has its spread"
-    assert f"ssl-keras {'demo' if name == 'demo' else f'pretrain {name}'}" in text
+    command = "demo" if name == "demo" else f"{KINDS[name].__name__.lower()} {name}"
+    assert f"ssl-keras {command}" in text
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_json_round_trip(name: str, tmp_path: Path) -> None:
-    config = load_config(name)
+    config = load_config(name, KINDS[name])
     path = tmp_path / "config.json"
     path.write_text(json.dumps(to_dict(config)))
-    assert load_config(str(path)) == config
+    assert load_config(str(path), KINDS[name]) == config
 
 
 def test_absent_keys_keep_their_defaults() -> None:
