@@ -4,7 +4,7 @@
 
 Each finished run is one JSON file in the folder, so that the same command goes on where it was stopped; started twice,
 the two share the work. A cell learns for as many steps as the base's multiply-adds allow, forward and backward of every
-network, and is judged on the test split.
+network (or for as many image-passes, if the comparison says so), and is judged on the test split.
 
     python tools/ablate.py relicv2 --out runs/trials --seeds 10 --tune
 
@@ -75,7 +75,9 @@ def steps_of(setup: Setup, base: Setup, passes: int, label: str | None) -> tuple
     return round(passes * costs[1] / costs[0] / setup.batch_size), costs[0]
 
 
-def run_cell(name: str, config: Pretrain, base: Pretrain, label: str | None, passes: int, tune: bool) -> dict[str, Any]:
+def run_cell(
+    name: str, config: Pretrain, base: Pretrain, label: str | None, passes: int, equal: str, tune: bool
+) -> dict[str, Any]:
     """Trains one cell and judges it beside nothing else."""
     setup, images = Setup(config), open_source(config.data)
     train, test = _held_out(images, config.seed) if tune else (images, images.split("test"))
@@ -85,6 +87,8 @@ def run_cell(name: str, config: Pretrain, base: Pretrain, label: str | None, pas
     base_setup = Setup(base)
     base_setup.__dict__["source"] = train
     steps, macs = steps_of(setup, base_setup, passes, label)
+    if equal == "passes":
+        steps = passes // setup.batch_size
     schedule = Schedule(1, steps)
     learner = setup.supervised(schedule, label) if label else setup.learner(schedule)
     started = time.monotonic()
@@ -155,7 +159,7 @@ def table(folder: Path) -> dict[str, Any]:
         }
         for (source, cell), runs in found.items()
     ]  # fmt: skip
-    return {"what": f"width-8 ResNet-18 at 32 px, multiply-adds of {judged.pop()}", "rows": rows}
+    return {"what": judged.pop(), "rows": rows}
 
 
 def _spread(values: list[float]) -> str:
@@ -193,7 +197,9 @@ def main() -> None:
                 fields = {key: _of_set(value, name) for key, value in cells[cell].items()}
                 label = fields.pop("label", None)
                 base = dataclasses.replace(comparison.BASE, data=source, seed=seed)
-                result = terms | run_cell(cell, changed(base, fields), base, label, passes, options.tune)
+                result = terms | run_cell(
+                    cell, changed(base, fields), base, label, passes, comparison.EQUAL, options.tune
+                )
                 write_json(file, result)
                 print(json.dumps(result), flush=True)
 

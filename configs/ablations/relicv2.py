@@ -16,7 +16,10 @@ from itertools import product
 from ssl_keras.experiments.settings import Crops, Heads, Objective, Optimization, Pretrain
 
 PASSES, TRIAL_PASSES = 150_000, 50_000
-"""Image-passes of the base; every cell gets as many multiply-adds as they cost."""
+"""Image-passes of the base."""
+
+EQUAL = "multiply-adds"
+"""What every cell gets as much of."""
 
 SOURCES = ("tfds:cifar10", "tfds:tiny_imagenet")
 

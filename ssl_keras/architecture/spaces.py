@@ -68,7 +68,7 @@ def space_for(budget: Budget, image_size: int) -> Architecture:
     return min(reaching, key=lambda space: abs(math.log(SHARE * ranges[space][1] / budget.amount)))
 
 
-def family_at(name: str, budget: Budget, image_size: int) -> Architecture:
+def family_at(name: str, budget: Budget, image_size: int, depth: float = 1) -> Architecture:
     """A family's network with all filters multiplied so that its cost is nearest to the budget.
 
     NOTE: filters are rounded to whole numbers, not to the family's multiples, which would miss small budgets by far;
@@ -78,8 +78,10 @@ def family_at(name: str, budget: Budget, image_size: int) -> Architecture:
         name: "mobilenet_v2", or a ResNet of `families`.
         budget: to hit.
         image_size: side of the images in pixels; up to `SMALL_IMAGES` the family's small-image stem is taken.
+        depth: multiplies the repeats of every stage that has several.
     """
     whole = str(families.get(name, small_images=image_size <= SMALL_IMAGES))
+    whole = re.sub(r"(?<=_r)\d+", lambda repeats: str(max(1, round(int(repeats[0]) * depth))), whole)
     body, last = whole.rsplit(" | ", 1) if name == "mobilenet_v2" else (whole, None)
 
     def scaled(factor: float) -> Architecture:

@@ -39,6 +39,12 @@ def test_a_family_is_scaled_to_the_budget_in_width_alone(name, budget):
     assert depths[0] == depths[1]
 
 
+def test_a_family_can_be_deeper_and_narrower():
+    usual, deep = (family_at("resnet18", sk.Budget(macs=10e6), 32, depth) for depth in (1, 1.5))
+    assert [stage.number("r") for stage in deep.stages] == [1, 3, 3, 3, 3]
+    assert deep.stages[-1].number("c") < usual.stages[-1].number("c")
+
+
 def test_a_random_network_meets_the_budget_and_follows_from_the_seed():
     space, budget = small_images_space(8), sk.Budget(macs=9e6)
     drawn = [random_at(space, budget, (32, 32, 3), seed) for seed in range(4)]

@@ -1,4 +1,4 @@
-"""1 replica at batch 2B is 2 replicas at B: loss, weights, BN statistics, target.
+"""1 replica at batch 2B is 2 replicas at B: loss, weights, BN statistics, target, logits of a search (under SGD).
 
 One process with two logical CPU devices runs every case; the tests compare what it wrote.
 """
@@ -23,8 +23,13 @@ PROGRAM = textwrap.dedent(
     source = sk.open_source(images, labels=np.arange(24) % 3)
     views = sk.Views.preset(32, size=16, small=1, small_size=8)
 
+    SPACE = "conv_c4 | basic_r{0,1}_c4 | basic_s2_c{4,8}_k{3,5}"
+
     def learner_of(name, synchronized):
-        encoder = sk.build_encoder("conv_c4 | basic_s2_c8", (16, 16, 3), synchronized=synchronized)
+        if name == "search":
+            encoder = sk.build_supernet(SPACE, (16, 16, 3), synchronized=synchronized)
+        else:
+            encoder = sk.build_encoder("conv_c4 | basic_s2_c8", (16, 16, 3), synchronized=synchronized)
         if name == "supervised":
             return sk.Supervised(encoder, 3)
         if name == "simclr":
@@ -42,16 +47,24 @@ PROGRAM = textwrap.dedent(
         with strategy.scope():
             learner = learner_of(case["learner"], case["synchronized"])
             sgd = keras.optimizers.SGD(0.02, momentum=0.9)
-            learner.compile(sk.LARS(0.5) if case["optimizer"] == "lars" else sgd)
+            optimizer = sk.LARS(0.5) if case["optimizer"] == "lars" else sgd
+            if case["learner"] == "search":
+                learner = sk.ArchitectureSearch(
+                    learner, sk.Budget(macs=2e5), steps=3, warmup=0.3, every=1
+                )
+                learner.compile(optimizer, keras.optimizers.SGD(1.0))
+            else:
+                learner.compile(optimizer)
         assert strategy.num_replicas_in_sync == case["replicas"]
-        history = learner.fit(sk.view_batches(source, views, 8, seed=1, label="label"), verbose=0).history
+        batches = sk.view_batches(source, views, 8, seed=1, label="label")
+        history = learner.fit(batches, steps_per_epoch=3, verbose=0).history
         weights = {f"{index:03d} {weight.path}": np.asarray(weight) for index, weight in enumerate(learner.weights)}
         np.savez(case["out"], loss=history["loss"], **weights)
     """
 )
 CASES = [
     {"learner": learner, "optimizer": optimizer, "replicas": replicas, "synchronized": True}
-    for learner in ("relicv2", "simclr", "supervised")
+    for learner in ("relicv2", "simclr", "supervised", "search")
     for optimizer in ("sgd", "lars")
     for replicas in (1, 2)
 ] + [{"learner": "relicv2", "optimizer": "sgd", "replicas": 2, "synchronized": False}]
@@ -76,7 +89,7 @@ def largest_difference(one, two):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("learner", ["relicv2", "simclr", "supervised"])
+@pytest.mark.parametrize("learner", ["relicv2", "simclr", "supervised", "search"])
 @pytest.mark.parametrize("optimizer", ["sgd", "lars"])
 def test_two_replicas_equal_one(results, learner, optimizer):
     one, two = (results[f"{learner}-{optimizer}-{replicas}-True"] for replicas in (1, 2))

@@ -1,0 +1,47 @@
+"""Networks of 10 M multiply-adds at 100 000 image-passes: handcrafted, random, and the ends of the space.
+
+Command:  OMP_NUM_THREADS=1 taskset -c 0 python tools/ablate.py architectures --out runs/architectures, once a core
+Hardware: two CPU cores
+Time:     about 5 minutes a network, set and seed
+Result:   unmeasured
+
+Every network gets the same image-passes, views and optimizer. Handcrafted ones are scaled to the budget in width, or
+half as deep again and narrower; the network like a ResNet-50 may cost 2.5 times as much. The trials give each
+kind of network the same rates. What searches found is added as it is found.
+"""
+
+from ssl_keras.configs.ablations.relicv2 import BASE as RELICV2
+from ssl_keras.configs.ablations.relicv2 import RATES, Fields
+
+from ssl_keras.architecture.derivation import Budget
+from ssl_keras.architecture.spaces import family_at, random_at, small_images_space
+
+PASSES, TRIAL_PASSES = 100_000, 50_000
+EQUAL = "passes"
+"""What every cell gets as much of."""
+
+SOURCES = ("tfds:cifar10", "tfds:tiny_imagenet")
+BASE = RELICV2
+
+BUDGET, SIDE = Budget(macs=10e6), 32
+SPACE = small_images_space(8)
+RANDOM = range(8)
+
+_LARGEST, _SMALLEST = (SPACE.freeze({name: values[end] for name, values in SPACE.decisions.items()}) for end in (-1, 0))
+NETWORKS = {
+    "ResNet-18 in width": family_at("resnet18", BUDGET, SIDE),
+    "ResNet-18 in depth": family_at("resnet18", BUDGET, SIDE, depth=1.5),
+    "MobileNetV2 in width": family_at("mobilenet_v2", BUDGET, SIDE),
+    "MobileNetV2 in depth": family_at("mobilenet_v2", BUDGET, SIDE, depth=1.5),
+    "ResNet-50, 2.5 times the cost": family_at("resnet50", Budget(macs=25e6), SIDE),
+    "largest of the space": _LARGEST,
+    "smallest of the space": _SMALLEST,
+    **{f"random {number}": random_at(SPACE, BUDGET, (SIDE, SIDE, 3), number) for number in RANDOM},
+}
+CELLS: dict[str, Fields] = {name: {"architecture": str(network)} for name, network in NETWORKS.items()}
+"""Name to the fields that differ."""
+
+_TRIED = ("ResNet-18 in width", "MobileNetV2 in width", "random 0")
+TRIALS: dict[str, Fields] = {
+    f"{name}, rate {rate:g}": {**CELLS[name], "optimization.learning_rate": rate} for name in _TRIED for rate in RATES
+}
