@@ -40,6 +40,7 @@ PUBLIC = {
     "ArchitectureSearch": ("learning.search", "ArchitectureSearch"),
     "Budget": ("architecture.derivation", "Budget"),
     "derive": ("architecture.derivation", "derive"),
+    "LatencyTable": ("architecture.latency", "LatencyTable"),
     "LARS": ("learning.optimizers", "LARS"),
     "warmup_cosine": ("learning.schedules", "warmup_cosine"),
     "TargetDecay": ("learning.schedules", "TargetDecay"),

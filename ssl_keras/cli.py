@@ -30,6 +30,7 @@ VERBS: dict[str, type[Any]] = {
     "masks": settings.Masks,
     "pretrain": settings.Pretrain,
     "search": settings.Search,
+    "latency": settings.Latency,
     "evaluate": settings.Evaluate,
     "embed": settings.Embed,
     "export": settings.Export,

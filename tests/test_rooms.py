@@ -44,6 +44,7 @@ TENSORFLOW = (
     "learning/distribution.py",
     "experiments/export*",
     "experiments/doctor.py",
+    "experiments/latency.py",
     "cli.py",  # starts it, so that its start-up messages do not bury ours
 )
 

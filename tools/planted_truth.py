@@ -97,7 +97,7 @@ def learner_of(labels: bool, seed: int) -> Any:
 
 def search(case: str, seed: int) -> dict[str, Any]:
     """One search; what it took, how sure it was, and what the truth is."""
-    planted, labels = case.startswith("planted"), case.endswith("labels")
+    planted, labels = case.startswith("planted"), case.endswith(", with labels")
     costs = [
         sk.cost(sk.parse(SPACE).freeze(picks), (SIDE, SIDE, 3)).macs
         for picks in (TRUTH, {"stage1.k": 3, "stage3.r": 1})

@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from itertools import product
 
 from ssl_keras.architecture.grammar import Architecture, Value
+from ssl_keras.architecture.latency import LatencyTable
 from ssl_keras.architecture.learnable import CostTable, cost_tables
 
-KINDS = ("macs", "params")
+KINDS = ("macs", "params", "latency")
 """What a budget may limit, as the tables of `cost_tables` name it."""
+UNITS = {"macs": "multiply-adds", "params": "parameters", "latency": "milliseconds"}
 TOLERANCE = 0.03
 """Share of the budget by which a network may miss it."""
 STEPS = 2000
@@ -18,30 +20,32 @@ STEPS = 2000
 
 @dataclass(frozen=True)
 class Budget:
-    """A cost to hit, not merely to stay under; one of the two.
+    """A cost to hit, not merely to stay under; one of the three.
 
     Attributes:
         macs: multiply-adds per image.
         params: trainable parameters.
+        latency: milliseconds, by a `LatencyTable`.
 
     Raises:
-        ValueError: neither or both are given, or one is not positive.
+        ValueError: none or several are given, or one is not positive.
     """
 
     macs: float | None = None
     params: float | None = None
+    latency: float | None = None
 
     def __post_init__(self) -> None:
         given = [kind for kind in KINDS if getattr(self, kind) is not None]
         if len(given) != 1:
-            raise ValueError(f"a budget limits macs or params, one of them; given: {', '.join(given) or 'neither'}")
+            raise ValueError(f"a budget limits one of {', '.join(KINDS)}; given: {', '.join(given) or 'none'}")
         if not 0 < self.amount < math.inf:
             raise ValueError(f"a budget of {self.amount:g} {self.kind} must be above 0: give how much there is")
 
     @property
     def kind(self) -> str:
-        """Which of the two."""
-        return "macs" if self.macs is not None else "params"
+        """Which of them."""
+        return next(kind for kind in KINDS if getattr(self, kind) is not None)
 
     @property
     def amount(self) -> float:
@@ -50,7 +54,7 @@ class Budget:
         return amount
 
     def __str__(self) -> str:
-        return f"{readable(self.amount)} {'multiply-adds' if self.kind == 'macs' else 'parameters'}"
+        return f"{readable(self.amount)} {UNITS[self.kind]}"
 
 
 def readable(amount: float) -> str:
@@ -76,6 +80,7 @@ def derive(
     budget: Budget | None,
     input_shape: Sequence[int],
     tolerance: float = TOLERANCE,
+    latency: LatencyTable | None = None,
 ) -> dict[str, Value]:
     """The picks of the most likely network whose cost is within the tolerance of the budget, or of the nearest.
 
@@ -89,6 +94,7 @@ def derive(
         budget: to hit; None takes every decision's most likely value.
         input_shape: (height, width, channels) of the image.
         tolerance: share of the budget.
+        latency: what blocks take, for a budget of it.
 
     Returns:
         Decision → value, for `Architecture.freeze`.
@@ -96,16 +102,18 @@ def derive(
     likely = {name: max(range(len(row)), key=lambda i: row[i]) for name, row in chances.items()}
     if budget is not None:
         worth = {name: [math.log(max(chance, 1e-30)) for chance in row] for name, row in chances.items()}
-        paths = _paths(cost_tables(space, input_shape), budget.kind, worth, budget.amount / STEPS)
+        paths = _paths(cost_tables(space, input_shape, latency), budget.kind, worth, budget.amount / STEPS)
         likely |= _nearest(paths, budget.amount, tolerance).picks
     return {name: values[likely[name]] for name, values in space.decisions.items()}
 
 
-def cost_range(space: Architecture, kind: str, input_shape: Sequence[int]) -> tuple[int, int]:
+def cost_range(
+    space: Architecture, kind: str, input_shape: Sequence[int], latency: LatencyTable | None = None
+) -> tuple[float, float]:
     """The cost of the cheapest and of the dearest network of a space, of a kind in `KINDS`."""
-    tables = cost_tables(space, input_shape)
+    tables = cost_tables(space, input_shape, latency)
     ends = [max(_paths(tables, kind, {}, math.inf, sign), key=lambda path: path.worth).cost for sign in (-1, 1)]
-    return int(ends[0]), int(ends[1])
+    return ends[0], ends[1]
 
 
 def _nearest(paths: Sequence[_Path], amount: float, tolerance: float) -> _Path:
@@ -143,7 +151,7 @@ def _paths(
     return paths
 
 
-def _entries(table: CostTable, kind: str, picked: Mapping[str, int]) -> Iterator[tuple[dict[str, int], int]]:
+def _entries(table: CostTable, kind: str, picked: Mapping[str, int]) -> Iterator[tuple[dict[str, int], float]]:
     """What may be picked in a stage, given what was picked before it, and what it costs."""
     sizes = zip(table.decisions, table.shape, strict=True)
     axes = [(picked[name],) if name in picked else range(size) for name, size in sizes]

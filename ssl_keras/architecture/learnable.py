@@ -1,12 +1,13 @@
 """Spaces that a gradient can search: what they may leave open, and what each of their choices costs."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from math import ceil
 
-from ssl_keras.architecture.cost import cost
+from ssl_keras.architecture.cost import Cost, cost
 from ssl_keras.architecture.grammar import Architecture, Stage, Value
+from ssl_keras.architecture.latency import LatencyTable
 from ssl_keras.architecture.tokens import BLOCKS, ArchitectureError
 
 BRANCHES = ("mbconv", "bottleneck", "basic")
@@ -49,15 +50,19 @@ class CostTable:
         shape: number of values of each.
         params: trainable parameters, flat, the last decision's value moving fastest.
         macs: multiply-adds per image, likewise.
+        latency: milliseconds, likewise; 0 without a table of them.
     """
 
     decisions: tuple[str, ...]
     shape: tuple[int, ...]
     params: tuple[int, ...]
     macs: tuple[int, ...]
+    latency: tuple[float, ...]
 
 
-def cost_tables(space: Architecture, input_shape: Sequence[int]) -> tuple[CostTable, ...]:
+def cost_tables(
+    space: Architecture, input_shape: Sequence[int], latency: LatencyTable | None = None
+) -> tuple[CostTable, ...]:
     """One table per stage; the costs of any network of the space are the sums of its entries.
 
     A stage hangs on its own decisions and on the filters that the stage before puts out.
@@ -65,33 +70,47 @@ def cost_tables(space: Architecture, input_shape: Sequence[int]) -> tuple[CostTa
     Args:
         space: one that a gradient can search.
         input_shape: (height, width, channels) of the image.
+        latency: what blocks take on a device.
 
     Raises:
         ArchitectureError: as `check_learnable`.
+        KeyError: the latency of a block was not measured.
     """
     check_learnable(space)
     height, width, channels = input_shape
     arriving: tuple[str, tuple[Value, ...]] = ("", (channels,))
     tables = []
     for number, stage in enumerate(space.stages, 1):
-        tables.append(_table(stage, number, arriving, (height, width)))
+        tables.append(_table(stage, number, arriving, (height, width), latency))
         op = stage.ops[0]
         (stride,) = stage.values("s", op)
         height, width = ceil(height / int(stride)), ceil(width / int(stride))
         if "c" in BLOCKS[op]:
             arriving = (f"stage{number}.c", stage.values("c", op))
+    if latency:
+        # What a network takes besides its blocks counts once, with the first stage.
+        tables[0] = replace(tables[0], latency=tuple(one + latency.besides for one in tables[0].latency))
     return tuple(tables)
 
 
-def _table(stage: Stage, number: int, arriving: tuple[str, tuple[Value, ...]], size: tuple[int, int]) -> CostTable:
+def _table(
+    stage: Stage,
+    number: int,
+    arriving: tuple[str, tuple[Value, ...]],
+    size: tuple[int, int],
+    latency: LatencyTable | None,
+) -> CostTable:
     own = {token: values for token, values in stage.decisions.items() if token != "a"}
     axes = {arriving[0]: arriving[1]} | {f"stage{number}.{token}": values for token, values in own.items()}
+    any_activation = {"a": stage.decisions["a"][0]} if "a" in stage.decisions else {}  # NOTE: they count as equal
     entries = []
     for filters, *picks in product(*axes.values()):
-        frozen = stage.freeze(dict(zip(own, picks, strict=True)) | {"a": "relu"})
+        frozen = stage.freeze(dict(zip(own, picks, strict=True)) | any_activation)
         # A stage alone, on an image of what arrives.
-        counted = cost(Architecture((frozen,)), (*size, int(filters))) if frozen else None
-        entries.append((counted.params, counted.macs) if counted else (0, 0))
+        counted = cost(Architecture((frozen,)), (*size, int(filters))) if frozen else Cost(0, 0, ())
+        milliseconds = sum(latency.of(one.block) for one in counted.blocks) if latency else 0.0
+        entries.append((counted.params, counted.macs, float(milliseconds)))
     open_axes = {name: values for name, values in axes.items() if len(values) > 1}
-    params, macs = zip(*entries, strict=True)
-    return CostTable(tuple(open_axes), tuple(map(len, open_axes.values())), params, macs)
+    shape = tuple(len(values) for values in open_axes.values())
+    params, macs, taken = ([entry[kind] for entry in entries] for kind in range(3))
+    return CostTable(tuple(open_axes), shape, tuple(map(int, params)), tuple(map(int, macs)), tuple(taken))

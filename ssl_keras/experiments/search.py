@@ -18,10 +18,12 @@ from ssl_keras.architecture.cost import cost
 from ssl_keras.architecture.derivation import Budget, cost_range, readable
 from ssl_keras.architecture.families import name_of
 from ssl_keras.architecture.grammar import Architecture, parse
+from ssl_keras.architecture.latency import LatencyTable
 from ssl_keras.architecture.spaces import family_at, random_at, space_for
 from ssl_keras.experiments import evaluate, pretrain
 from ssl_keras.experiments.checks import ConfigError
 from ssl_keras.experiments.config_files import to_dict
+from ssl_keras.experiments.latency import read_table
 from ssl_keras.experiments.naming import run_name
 from ssl_keras.experiments.progress import CONSOLE, show
 from ssl_keras.experiments.run_folder import RunFolder, check_writable, replacing, write_json
@@ -51,6 +53,10 @@ class SearchSetup(Setup):
         """The space to search."""
         if self.config.architecture != "auto":
             return parse(self.config.architecture)
+        if self.config.latency is not None:
+            raise ConfigError(
+                "a budget of milliseconds needs the space whose blocks were measured: give --architecture"
+            )
         return space_for(self.budget_or_proposal, self.image_size)
 
     @property
@@ -71,6 +77,11 @@ class SearchSetup(Setup):
         raise ConfigError(
             f"a search needs a budget, or it only grows the network: try --macs {proposed} ({reach}), or --params"
         )
+
+    @cached_property
+    def latency(self) -> LatencyTable | None:
+        """The table of latencies, if the budget is one."""
+        return read_table(self.config.latency_table) if self.config.latency is not None else None
 
     @property
     def architecture(self) -> str:
@@ -101,6 +112,7 @@ class SearchSetup(Setup):
             entropy_weight=wanted.entropy_weight,
             sandwich=wanted.sandwich,
             order=wanted.order,
+            latency=self.latency,
             seed=self.config.seed,
         )
         found.compile(learner.optimizer)
@@ -131,7 +143,7 @@ def run(config: Search) -> Path:
         pretrain.run(replace(trained, init=start, out=str(out / "sliced" if config.retrain == "both" else out)))
     if config.retrain in ("scratch", "both"):
         pretrain.run(replace(trained, out=str(out)))
-    for name, network in _baselines(setup).items():
+    for name, network in _baselines(setup, found).items():
         pretrain.run(replace(trained, architecture=str(network), out=str(out / "baselines" / name)))
     evaluate.run(
         Evaluate(
@@ -145,9 +157,11 @@ def run(config: Search) -> Path:
     return out
 
 
-def _baselines(setup: SearchSetup) -> dict[str, Architecture]:
-    """Networks that cost what the budget says, by name."""
+def _baselines(setup: SearchSetup, found: dict[str, Any]) -> dict[str, Architecture]:
+    """Networks that cost what the budget says, by name; under a budget of time, as many multiply-adds as were found."""
     budget, seed = setup.budget_or_proposal, setup.config.seed
+    if budget.kind == "latency":
+        budget = Budget(macs=found["cost"]["macs"])
     return {
         name: random_at(setup.space, budget, setup.input_shape, seed)
         if name == "random"
@@ -210,7 +224,8 @@ def _found(setup: SearchSetup, searching: ArchitectureSearch, picks: dict[str, A
         "decisions": {name: list(values) for name, values in searching.space.decisions.items()},
         "picks": picks,
         "budget": {budget.kind: budget.amount},
-        "cost": {"macs": spent.macs, "params": spent.params},
+        "cost": {"macs": spent.macs, "params": spent.params}
+        | ({"latency": setup.latency.predict(architecture, setup.input_shape)} if setup.latency else {}),
         "expected_cost": searching.expected_cost(),
         "entropy": searching.entropy(),
         "this_session_seconds": round(seconds),
@@ -225,7 +240,7 @@ def _pretraining(config: Search) -> Pretrain:
 
 
 def _describe(setup: SearchSetup, searching: ArchitectureSearch, schedule: Schedule) -> dict[str, str]:
-    low, high = cost_range(searching.space, searching.budget.kind, setup.input_shape)
+    low, high = cost_range(searching.space, searching.budget.kind, setup.input_shape, setup.latency)
     first = searching.first_move
     told = setup.describe(searching.learner, schedule) if not setup.config.search.label else {}
     kept = {name: text for name, text in told.items() if name in ("views", "masks", "method", "batch")}

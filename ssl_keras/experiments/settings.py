@@ -241,6 +241,10 @@ class Search(Pretrain):
     """The budget: multiply-adds an image, as 60M."""
     params: Amount = None
     """The budget: parameters, as 2.5M."""
+    latency: float | None = None
+    """The budget: milliseconds, by the table that ssl-keras latency wrote."""
+    latency_table: Annotated[str, arg(metavar="FILE")] = "latency.json"
+    """That table."""
     retrain: Literal["scratch", "sliced", "both"] = "both"
     """Train what was found from new weights, from its slice of the supernet's, or one after the other."""
     baselines: tuple[Baseline, ...] = ("resnet18", "random")
@@ -251,7 +255,7 @@ class Search(Pretrain):
         super().__post_init__()
         given = {kind: getattr(self, kind) for kind in KINDS if getattr(self, kind) is not None}
         if len(given) > 1:
-            raise ConfigError(f"macs is {self.macs} and params is {self.params}: a search has one budget, so give one")
+            raise ConfigError(f"a search has one budget, and {' and '.join(given)} are given: leave all but one")
         for kind, amount in given.items():
             object.__setattr__(self, kind, amount_of(kind, amount))
         if self.minutes is not None:
@@ -264,9 +268,31 @@ class Search(Pretrain):
     @property
     def budget(self) -> Budget | None:
         """The budget that is given, if any."""
-        if self.macs is None and self.params is None:
-            return None
-        return Budget(macs=self.macs, params=self.params)  # type: ignore[arg-type]
+        given: dict[str, float] = {kind: amount for kind in KINDS if (amount := getattr(self, kind)) is not None}
+        return Budget(**given) if given else None
+
+
+@dataclass(frozen=True)
+class Latency:
+    """Measure what the blocks of a space take on this machine, for search --latency."""
+
+    architecture: Positional[Annotated[str, arg(metavar="SPACE")]]
+    """A string with braces (or without)."""
+    image_size: int = 32
+    """Side of the images in pixels."""
+    device: Literal["graph", "litert"] = "litert"
+    """TensorFlow's graph mode, or LiteRT on one thread; one image at a time."""
+    out: Annotated[str, arg(metavar="FILE")] = "latency.json"
+    """The table. One that is there already is added to."""
+    check: int = 20
+    """Networks drawn from the space, whose measured latency is held against the table's."""
+    seed: int = 0
+    """Of the networks drawn."""
+
+    def __post_init__(self) -> None:
+        check_types(self)
+        at_least(self, check=0, seed=0)
+        within(self, image_size=(8, 1024))
 
 
 @dataclass(frozen=True)

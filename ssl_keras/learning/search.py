@@ -15,6 +15,7 @@ import tensorflow as tf
 
 from ssl_keras.architecture.derivation import Budget, cost_range, derive, readable
 from ssl_keras.architecture.grammar import Architecture, Value
+from ssl_keras.architecture.latency import LatencyTable
 from ssl_keras.data.views import ViewBatches
 from ssl_keras.learning import distribution
 from ssl_keras.learning.hypergradient import first_order, second_order
@@ -63,6 +64,7 @@ class ArchitectureSearch(keras.Model):
             it rises from 0 along with the steps. Above 0 it makes up the architecture's mind. NOTE: our choice.
         sandwich: Whether the weights learn in each step from the largest, the smallest and a drawn network at once
             (BigNAS, arXiv 2003.11142), at three times the cost.
+        latency: What blocks take on a device, for a budget of milliseconds; `ssl-keras latency` measures it.
         order: 1 takes the weights as given in a step of the architecture; 2 looks through their next step.
         seed: Of the draws.
         name: Name of the model.
@@ -88,6 +90,7 @@ class ArchitectureSearch(keras.Model):
         entropy_weight: float = 0.0,
         sandwich: bool = False,
         order: Literal[1, 2] = 1,
+        latency: LatencyTable | None = None,
         seed: int = 0,
         name: str = "architecture_search",
     ) -> None:
@@ -96,13 +99,14 @@ class ArchitectureSearch(keras.Model):
         self.learner = learner
         self.space: Architecture = learner.encoder.architecture
         self.input_shape_of_images = learner.encoder.image_shape
-        self.budget = _checked_budget(budget, self.space, self.input_shape_of_images)
+        self.latency = latency
+        self.budget = _checked_budget(budget, self.space, self.input_shape_of_images, latency)
         self.steps, self.warmup, self.every = steps, warmup, every
         self.relaxation, self.temperature = relaxation, tuple(temperature)
         self.cost_weight, self.entropy_weight = cost_weight, entropy_weight
         self.sandwich, self.order, self.seed = sandwich, order, seed
         self._supernets = [layer for layer in learner._flatten_layers() if isinstance(layer, Supernet)]
-        self._expected_cost = ExpectedCost(self.space, self.input_shape_of_images)
+        self._expected_cost = ExpectedCost(self.space, self.input_shape_of_images, latency)
         self._temperature = Temperature(temperature[0], temperature[1], steps - self.first_move)
         self._logits = {
             name: self.add_weight(shape=(len(values),), initializer="zeros", name=name.replace(".", "_"))
@@ -157,7 +161,7 @@ class ArchitectureSearch(keras.Model):
     def picks(self) -> dict[str, Value]:
         """The most likely picks whose network meets the budget; see `derive`."""
         chances = {name: row.tolist() for name, row in self.probabilities().items()}
-        return derive(self.space, chances, self.budget, self.input_shape_of_images)
+        return derive(self.space, chances, self.budget, self.input_shape_of_images, latency=self.latency)
 
     def derive(self) -> Architecture:
         """The most likely network that meets the budget."""
@@ -257,6 +261,7 @@ class ArchitectureSearch(keras.Model):
             "entropy_weight": self.entropy_weight,
             "sandwich": self.sandwich,
             "order": self.order,
+            "latency": self.latency and self.latency.to_json(),
             "seed": self.seed,
             "name": self.name,
         }
@@ -265,7 +270,8 @@ class ArchitectureSearch(keras.Model):
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> "ArchitectureSearch":
         """Rebuilds a search from its config."""
         learner = keras.saving.deserialize_keras_object(config["learner"], custom_objects)
-        return cls(**{**config, "learner": learner, "budget": Budget(**config["budget"])})
+        latency = config["latency"] and LatencyTable(**config["latency"])
+        return cls(**{**config, "learner": learner, "budget": Budget(**config["budget"]), "latency": latency})
 
     def _paired(self, weights: ViewBatches, architecture: ViewBatches) -> tf.data.Dataset:
         """Batches of both halves from this step on; a batch of the architecture's lasts until it is needed again."""
@@ -361,8 +367,12 @@ def _check(learner: Learner, steps: int, warmup: float, every: int, relaxation: 
         raise ValueError(f"no relaxation is called {relaxation!r}: choose one of {', '.join(get_args(Relaxation))}")
 
 
-def _checked_budget(budget: Budget | None, space: Architecture, shape: Sequence[int]) -> Budget:
-    low, high = cost_range(space, budget.kind if budget else "macs", shape)
+def _checked_budget(
+    budget: Budget | None, space: Architecture, shape: Sequence[int], latency: LatencyTable | None
+) -> Budget:
+    if budget and (budget.kind == "latency") != (latency is not None):
+        raise ValueError("a budget of milliseconds needs a table of latencies, which ssl-keras latency measures")
+    low, high = cost_range(space, budget.kind if budget else "macs", shape, latency)
     if budget is None:
         proposed = Budget(macs=float(f"{(low * high) ** 0.5:.2g}"))
         raise ValueError(

@@ -5,12 +5,13 @@ from collections.abc import Sequence
 import numpy as np
 
 from ssl_keras.architecture.grammar import Architecture, parse
+from ssl_keras.architecture.latency import LatencyTable
 from ssl_keras.architecture.learnable import cost_tables
 from ssl_keras.networks.choices import Choices, Tensor, expectation
 
 
 class ExpectedCost:
-    """Choices to the mean parameters and multiply-adds of the networks that they make likely.
+    """Choices to the mean parameters, multiply-adds and latency of the networks that they make likely.
 
     Exact where decisions are independent, as the choices say: each stage's cost, rounding of widths included, is
     tabulated over the decisions that it hangs on, and the table contracted with their probabilities.
@@ -18,24 +19,29 @@ class ExpectedCost:
     Args:
         architecture: A space that a gradient can search, or its string.
         input_shape: (height, width, channels) of the image.
+        latency: What blocks take on a device.
 
     Raises:
         ArchitectureError: The space is not one that a gradient can search.
     """
 
-    def __init__(self, architecture: Architecture | str, input_shape: Sequence[int]) -> None:
+    def __init__(
+        self, architecture: Architecture | str, input_shape: Sequence[int], latency: LatencyTable | None = None
+    ) -> None:
         space = parse(architecture) if isinstance(architecture, str) else architecture
-        # One table for both costs: (..., 2)
+        # One table for all costs: (..., 3)
         self._tables = [
-            (table.decisions, np.stack([table.params, table.macs], -1).reshape(*table.shape, 2).astype("float32"))
-            for table in cost_tables(space, input_shape)
+            (table.decisions, np.stack([table.params, table.macs, table.latency], -1).reshape(*table.shape, 3))
+            for table in cost_tables(space, input_shape, latency)
         ]
 
     def __call__(self, choices: Choices) -> dict[str, Tensor]:
-        """Scalars "params" and "macs", of the backbone per image; float32.
+        """Scalars "params" and "macs", of the backbone per image, and "latency", in milliseconds; float32.
 
         Args:
             choices: Decision → probabilities (n,).
         """
-        total = sum(expectation(table, [choices[name] for name in names]) for names, table in self._tables)
-        return {"params": total[0], "macs": total[1]}
+        total = sum(
+            expectation(table.astype("float32"), [choices[name] for name in names]) for names, table in self._tables
+        )
+        return {"params": total[0], "macs": total[1], "latency": total[2]}
