@@ -28,7 +28,7 @@ import ssl_keras as sk
 from ssl_keras.experiments.run_folder import write_json
 from ssl_keras.scenarios.results import provenance
 
-SIDE, BATCH, STEPS, PAIRS = 16, 64, 400, 12
+SIDE, BATCH, STEPS, PAIRS = 16, 64, 800, 12
 OFFSETS = ((4, 0), (0, 4), (4, 4), (4, -4), (5, 2), (2, 5), (5, -2), (2, -5))
 """How the second dot of a pair lies to the first: the image's class."""
 SPACE = "conv_k{3,7}_c16 | conv_k1_c31 | basic_r{0,1}_k1_c31"
