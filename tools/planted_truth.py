@@ -107,6 +107,7 @@ def search(case: str, seed: int) -> dict[str, Any]:
         learner_of(labels, seed),
         sk.Budget(macs=sum(costs) / 2),
         steps=STEPS,
+        estimator="straight_through" if case.endswith("straight-through") else "score",
         cost_weight=1.0 if planted else 0.0,
         seed=seed,
     )
@@ -151,7 +152,12 @@ def table(folder: Path) -> dict[str, Any]:
     return {"rows": rows, "provenance": provenance(0, {}, {"space": SPACE, "steps": STEPS, "batch": BATCH})}
 
 
-CASES = ("planted, without labels", "planted, with labels", "control, without labels")
+CASES = (
+    "planted, without labels",
+    "control, without labels",
+    "planted, with labels",
+    "planted, without labels, straight-through",
+)
 
 
 def main() -> None:
@@ -159,10 +165,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True, help="folder of finished searches")
     parser.add_argument("--seeds", type=int, nargs="+", default=list(range(10)))
+    parser.add_argument("--cases", nargs="+", choices=CASES, default=CASES)
     parser.add_argument("--table", type=Path, help="write the table of what is finished there")
     options = parser.parse_args()
     for seed in options.seeds:
-        for case in CASES:
+        for case in options.cases:
             file = options.out / f"{case.replace(', ', '-').replace(' ', '_')}-seed{seed}.json"
             if not file.is_file():
                 result = search(case, seed)

@@ -210,8 +210,10 @@ class Searching:
     """Share of the search before the architecture begins to move."""
     every: int = 2
     """Steps of the weights to one of the architecture."""
-    relaxation: Literal["soft", "gumbel", "straight_through"] = "straight_through"
-    """Choices mixed by probability, drawn softly, or drawn hard."""
+    estimator: Literal["score", "straight_through", "gumbel", "soft"] = "score"
+    """Of the architecture's gradient: by comparing drawn networks, or through hard, soft or mixed choices."""
+    samples: int = 2
+    """Networks that score compares."""
     cost_weight: float = 1.0
     """Weight of missing the budget."""
     entropy_weight: float = 0.0
@@ -225,7 +227,7 @@ class Searching:
 
     def __post_init__(self) -> None:
         check_types(self)
-        at_least(self, every=1, cost_weight=0.0)
+        at_least(self, every=1, samples=2, cost_weight=0.0)
         within(self, warmup=(0.0, 0.95))
         if self.epochs != "auto":
             at_least(self, epochs=1)

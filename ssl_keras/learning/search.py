@@ -6,8 +6,8 @@ learner.
 """
 
 import contextlib
-from collections.abc import Callable, Sequence
-from typing import Any, Literal, get_args
+from collections.abc import Sequence
+from typing import Any, Literal
 
 import keras
 import numpy as np
@@ -18,6 +18,7 @@ from ssl_keras.architecture.grammar import Architecture, Value
 from ssl_keras.architecture.latency import LatencyTable
 from ssl_keras.data.views import ViewBatches
 from ssl_keras.learning import distribution
+from ssl_keras.learning.estimators import DRAWS, ESTIMATORS, Estimator, check_estimator, mean_entropy, score
 from ssl_keras.learning.hypergradient import first_order, second_order
 from ssl_keras.learning.learner import Batch, Learner, Tensor
 from ssl_keras.learning.schedules import Temperature
@@ -25,16 +26,6 @@ from ssl_keras.networks import choices
 from ssl_keras.networks.choices import Choices
 from ssl_keras.networks.expected_cost import ExpectedCost
 from ssl_keras.networks.supernet import Supernet
-
-Relaxation = Literal["soft", "gumbel", "straight_through"]
-RELAXATIONS: dict[str, Callable[[Choices, Choices, Tensor], dict[str, Tensor]]] = {
-    "soft": lambda logits, noise, temperature: choices.softmax(logits),
-    "gumbel": choices.gumbel_softmax,
-    "straight_through": lambda logits, noise, temperature: choices.straight_through(
-        choices.gumbel_softmax(logits, noise, temperature)
-    ),
-}
-"""From logits, uniform noise and a temperature to the choices that a step is made with."""
 
 WEIGHTS, ARCHITECTURE = "weights", "architecture"
 """The two parts of a batch, and of the work."""
@@ -56,9 +47,14 @@ class ArchitectureSearch(keras.Model):
         steps: Of the weights, in the whole search.
         warmup: Share of the steps before the first step of the architecture; 0.25 to 0.33 is usual.
         every: Steps of the weights to one of the architecture; 1 to 5 is usual.
-        relaxation: How the choices of a step follow from the logits: "soft" mixes by probability (DARTS), "gumbel"
-            draws soft samples, "straight_through" hard ones.
-        temperature: Of the samples, at the end of the warm-up and at the end; it falls exponentially. NOTE: our choice.
+        estimator: Of the gradient in the logits. "score" compares the losses of drawn networks on one batch (REINFORCE,
+            each beside the mean of the others; TuNAS, arXiv 2008.06120, has a running mean). The rest differentiate
+            through the choices: hard samples ("straight_through"), soft ones ("gumbel"), or all by probability ("soft",
+            DARTS). NOTE: the default is ours: weights come to rest where a small change of the choices that they serve
+            changes nothing, so that its derivative tells little (tools/planted_truth.py), and a comparison still does.
+        samples: Networks that "score" compares.
+        temperature: Of "gumbel" and "straight_through", at the end of the warm-up and at the end; it falls
+            exponentially. NOTE: our choice.
         cost_weight: Weight of |E[cost] / budget - 1| in the architecture's loss. NOTE: our choice.
         entropy_weight: Weight of the decisions' mean entropy (as a share of its maximum) in the architecture's loss;
             it rises from 0 along with the steps. Above 0 it makes up the architecture's mind. NOTE: our choice.
@@ -84,7 +80,8 @@ class ArchitectureSearch(keras.Model):
         steps: int,
         warmup: float = 0.3,
         every: int = 2,
-        relaxation: Relaxation = "straight_through",
+        estimator: Estimator = "score",
+        samples: int = 2,
         temperature: tuple[float, float] = (2.0, 0.5),
         cost_weight: float = 1.0,
         entropy_weight: float = 0.0,
@@ -95,14 +92,15 @@ class ArchitectureSearch(keras.Model):
         name: str = "architecture_search",
     ) -> None:
         super().__init__(name=name)
-        _check(learner, steps, warmup, every, relaxation)
+        _check(learner, steps, warmup, every)
+        check_estimator(estimator, samples, order)
         self.learner = learner
         self.space: Architecture = learner.encoder.architecture
         self.input_shape_of_images = learner.encoder.image_shape
         self.latency = latency
         self.budget = _checked_budget(budget, self.space, self.input_shape_of_images, latency)
         self.steps, self.warmup, self.every = steps, warmup, every
-        self.relaxation, self.temperature = relaxation, tuple(temperature)
+        self.estimator, self.samples, self.temperature = estimator, samples, tuple(temperature)
         self.cost_weight, self.entropy_weight = cost_weight, entropy_weight
         self.sandwich, self.order, self.seed = sandwich, order, seed
         self._supernets = [layer for layer in learner._flatten_layers() if isinstance(layer, Supernet)]
@@ -156,7 +154,7 @@ class ArchitectureSearch(keras.Model):
 
     def entropy(self) -> float:
         """Mean entropy of the decisions, as a share of its maximum: 1 undecided, 0 decided."""
-        return float(_mean_entropy(choices.softmax(self._logits)))
+        return float(mean_entropy(choices.softmax(self._logits)))
 
     def picks(self) -> dict[str, Value]:
         """The most likely picks whose network meets the budget; see `derive`."""
@@ -255,7 +253,8 @@ class ArchitectureSearch(keras.Model):
             "steps": self.steps,
             "warmup": self.warmup,
             "every": self.every,
-            "relaxation": self.relaxation,
+            "estimator": self.estimator,
+            "samples": self.samples,
             "temperature": list(self.temperature),
             "cost_weight": self.cost_weight,
             "entropy_weight": self.entropy_weight,
@@ -294,6 +293,8 @@ class ArchitectureSearch(keras.Model):
         variables = self.architecture_variables
 
         def share_on(part: str) -> Tensor:
+            if self.estimator == "score":
+                return distribution.divide_by_replicas(self._compared(data[part], step))
             loss = self._objective(self._choices(step, salt=1), data[part])["loss"]
             return distribution.divide_by_replicas(loss)
 
@@ -310,24 +311,29 @@ class ArchitectureSearch(keras.Model):
             gradients = second_order(lambda: share_on(WEIGHTS), validation_loss, weights, variables, rate)
         self.architecture_optimizer.apply_gradients(zip(gradients, variables, strict=True))
 
+    def _compared(self, batch: Batch, step: Tensor) -> Tensor:
+        """The mean loss of drawn networks; its gradient is the score function's, each beside the mean of the others."""
+        drawn = [self._choices(step, salt=1 + number) for number in range(self.samples)]
+        return score([self._objective(each, batch)["loss"] for each in drawn], drawn, self._logits)
+
     def _control(self, step: Tensor) -> Tensor:
         """What holds the architecture to its budget, and makes up its mind."""
         soft = choices.softmax(self._logits)
         missed = tf.abs(self._expected_cost(soft)[self.budget.kind] / self.budget.amount - 1)
         risen = tf.cast(step - self.first_move, tf.float32) / max(1, self.steps - self.first_move)
-        return self.cost_weight * missed + self.entropy_weight * risen * _mean_entropy(soft)
+        return self.cost_weight * missed + self.entropy_weight * risen * mean_entropy(soft)
 
     def _choices(self, step: Tensor, salt: int, warming: Tensor | bool = False) -> dict[str, Tensor]:
         """The choices of a step, the same on every replica."""
+        stream = tf.constant(self.seed * DRAWS + salt, tf.int64)
         noise = {
             name: tf.random.stateless_uniform(
-                logits.shape, tf.stack([tf.constant(self.seed * 2 + salt, tf.int64), step * len(self._logits) + index]),
-                minval=1e-6, maxval=1 - 1e-6,
+                logits.shape, tf.stack([stream, step * len(self._logits) + index]), minval=1e-6, maxval=1 - 1e-6
             )
             for index, (name, logits) in enumerate(self._logits.items())
-        }  # fmt: skip
+        }
         temperature = self._temperature(step - self.first_move)
-        relaxed = RELAXATIONS[self.relaxation](self._logits, noise, temperature)
+        relaxed = ESTIMATORS[self.estimator](self._logits, noise, temperature)
         if warming is False:
             return relaxed
         uniform = choices.largest(noise)
@@ -339,20 +345,11 @@ class ArchitectureSearch(keras.Model):
         return [{name: tf.one_hot(end % size, size) for name, size in sizes.items()} for end in (-1, 0)]
 
 
-def _mean_entropy(soft: Choices) -> Tensor:
-    """Mean over decisions of the entropy, as a share of its maximum."""
-    shares = [
-        -tf.reduce_sum(chances * tf.math.log(tf.maximum(chances, 1e-12))) / np.log(chances.shape[0])
-        for chances in soft.values()
-    ]
-    return tf.reduce_mean(tf.stack(shares))
-
-
 def _mean(terms: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
     return {name: tf.add_n([each[name] for each in terms]) / len(terms) for name in terms[0]}
 
 
-def _check(learner: Learner, steps: int, warmup: float, every: int, relaxation: str) -> None:
+def _check(learner: Learner, steps: int, warmup: float, every: int) -> None:
     if not isinstance(learner.encoder, Supernet):
         raise ValueError(
             f"the learner's encoder is {type(learner.encoder).__name__}, which has nothing to decide: "
@@ -363,8 +360,6 @@ def _check(learner: Learner, steps: int, warmup: float, every: int, relaxation: 
             f"steps is {steps}, every is {every}, warmup is {warmup:g}: "
             "give at least 1 of the first two, and a share in [0, 1) of the third"
         )
-    if relaxation not in RELAXATIONS:
-        raise ValueError(f"no relaxation is called {relaxation!r}: choose one of {', '.join(get_args(Relaxation))}")
 
 
 def _checked_budget(

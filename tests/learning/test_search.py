@@ -80,10 +80,10 @@ def test_the_architecture_rests_in_the_warm_up_and_then_moves_every_second_step(
 
 
 def test_no_choice_is_traced_again(walked):
-    """One graph with the weights' step alone, one with both: three objectives, whatever the choices were."""
+    """One graph with the weights' step alone, one that compares two networks before it, whatever the choices were."""
     _, _, traces, _ = walked
     assert traces[3] == traces[0] == 1
-    assert traces[-1] == traces[4] == 3
+    assert traces[-1] == traces[4] == 4
 
 
 def test_the_logs_name_both_losses(walked):
@@ -167,9 +167,9 @@ def test_warm_up_draws_every_value_alike_and_hard():
         assert np.all(np.abs(row / 300 - 1 / len(row)) < 0.12)
 
 
-@pytest.mark.parametrize(("relaxation", "hard"), [("soft", False), ("gumbel", False), ("straight_through", True)])
-def test_the_choices_follow_from_step_and_seed_and_carry_a_gradient(relaxation, hard):
-    search = search_of(relaxation=relaxation, compiled=False)
+@pytest.mark.parametrize(("estimator", "hard"), [("soft", False), ("gumbel", False), ("straight_through", True)])
+def test_the_choices_follow_from_step_and_seed_and_carry_a_gradient(estimator, hard):
+    search = search_of(estimator=estimator, compiled=False)
     with tf.GradientTape() as tape:
         first = search._choices(tf.constant(5, tf.int64), salt=1)
         value = first["stage2.k"][0]
@@ -204,13 +204,56 @@ def test_entropy_weight_makes_up_its_mind():
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "settings", [{"order": 2}, {"sandwich": True}, {"relaxation": "soft"}, {"relaxation": "gumbel"}]
+    "settings",
+    [
+        {"order": 2, "estimator": "soft"},
+        {"sandwich": True, "samples": 3},
+        {"estimator": "straight_through"},
+        {"estimator": "gumbel"},
+    ],
 )
 def test_every_way_of_searching_runs_and_ends_in_a_network_of_the_space(settings):
     search = search_of(warmup=0.25, **settings)
     history = fit(search, 8)
     assert all(np.isfinite(history["loss"])) and all(np.isfinite(history["architecture_loss"]))
     search.space.picks_of(search.derive())
+
+
+def test_the_score_is_the_gradient_of_the_expected_loss(monkeypatch):
+    """Mean over many draws against the sum over all networks, for losses that are a table of the choices."""
+    search = search_of(compiled=False)
+    generator = np.random.default_rng(0)
+    worth = {
+        name: generator.normal(size=len(values)).astype("float32") for name, values in search.space.decisions.items()
+    }
+    for logits in search.architecture_variables:
+        logits.assign(generator.normal(size=logits.shape))
+
+    def loss(taken):
+        first, *others = (tf.reduce_sum(taken[name] * row) for name, row in worth.items())
+        return first * others[0] + tf.add_n(others)  # decisions that interact
+
+    monkeypatch.setattr(search, "_objective", lambda taken, batch: {"loss": loss(taken)})
+    variables = [variable.value for variable in search.architecture_variables]
+
+    @tf.function
+    def one(step):
+        with tf.GradientTape() as tape:
+            compared = search._compared({}, step)
+        return compared, tape.gradient(compared, variables)
+
+    draws = [one(tf.constant(step, tf.int64)) for step in range(4000)]
+    with tf.GradientTape() as tape:
+        expected = loss(sk.choices.softmax(search._logits))
+    wanted = tape.gradient(expected, variables)  # the loss is multilinear, so its mean is that of the mean choices
+    assert np.mean([value for value, _ in draws]) == pytest.approx(float(expected), abs=0.06)
+    signal = []
+    for index, gradient in enumerate(wanted):
+        found = np.array([gradients[index] for _, gradients in draws])
+        error = found.std(axis=0) / np.sqrt(len(found))
+        assert np.all(np.abs(found.mean(axis=0) - gradient) < 4.5 * error + 1e-6)
+        signal.append(np.linalg.norm(gradient) / np.linalg.norm(error))
+    assert max(signal) > 8
 
 
 @pytest.mark.slow
@@ -240,7 +283,7 @@ def test_soft_and_hard_loss_agree_when_decided():
         ({"budget": sk.Budget(macs=1e9)}, "out of reach"),
         ({"steps": 0}, "steps is 0"),
         ({"warmup": 1.0}, "warmup is 1"),
-        ({"relaxation": "hard"}, "no relaxation"),
+        ({"estimator": "hard"}, "no estimator is called 'hard'"),
     ],
 )
 def test_bad_settings_are_refused_in_a_sentence(settings, message):
