@@ -39,7 +39,7 @@ PUBLIC = {
     "Supervised": ("learning.supervised", "Supervised"),
     "ArchitectureSearch": ("learning.search", "ArchitectureSearch"),
     "Budget": ("architecture.derivation", "Budget"),
-    "derive": ("architecture.derivation", "derive"),
+    "likely_picks": ("architecture.derivation", "likely_picks"),
     "LatencyTable": ("architecture.latency", "LatencyTable"),
     "LARS": ("learning.optimizers", "LARS"),
     "warmup_cosine": ("learning.schedules", "warmup_cosine"),

@@ -6,7 +6,7 @@ Each finished run is one JSON file in the folder, so that the same command goes 
 the two share the work. A cell learns for as many steps as the base's multiply-adds allow, forward and backward of every
 network (or for as many image-passes, if the comparison says so), and is judged on the test split.
 
-    python tools/ablate.py relicv2 --out runs/trials --seeds 10 --tune
+    python tools/ablate.py relicv2 --out tools/results/trials --seeds 10 --tune
 
 runs the comparison's trials instead, as many for every method, on its first set: judged on a fifth of the training
 images, held out.

@@ -113,10 +113,8 @@ def measure_search(case: dict[str, Any]) -> dict[str, float]:
     import ssl_keras as sk
 
     tokens = CANDIDATES[case["choices"]]
-    space = (
-        f"conv_c16 | mbconv_r1_{tokens}_c16 | mbconv_s2_{tokens}_c32 | mbconv_r1_{tokens}_c32 | mbconv_s2_{tokens}_c64"
-    )
-    parsed, shape = sk.parse(space.replace("_r1", "")), (32, 32, 3)
+    space = f"conv_c16 | mbconv_{tokens}_c16 | mbconv_s2_{tokens}_c32 | mbconv_{tokens}_c32 | mbconv_s2_{tokens}_c64"
+    parsed, shape = sk.parse(space), (32, 32, 3)
     largest = parsed.freeze({name: values[-1] for name, values in parsed.decisions.items()})
     networks = {"largest": lambda: sk.build_encoder(largest, shape), "branches": lambda: _mixture(parsed)}
     encoder = networks.get(case["what"], lambda: sk.build_supernet(parsed, shape))()

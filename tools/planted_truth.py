@@ -4,7 +4,8 @@
 
 Planted: every image is a texture of dot pairs, and all that two views of it share is how the two dots of a pair lie to
 one another, 4 to 6 pixels apart. A 7 x 7 convolution sees a pair, a 3 x 3 one never does; a block of 1 x 1 convolutions
-behind it costs as much as the larger kernel and sees nothing new. The budget pays for one of the two.
+behind it costs as much as the larger kernel and sees nothing new. The budget pays for one of the two,
+so that they are one decision, and chance finds it every second time.
 Control: images are noise, so that no choice is better than another, and there is no pressure of cost.
 
 A minute a search on one core; each finished one is a JSON file, so that the same command goes on where it stopped.
@@ -126,7 +127,7 @@ def search(case: str, seed: int) -> dict[str, Any]:
 def most_likely(searching: sk.ArchitectureSearch) -> dict[str, Any]:
     """What a search would take if there were no budget."""
     chances = {name: row.tolist() for name, row in searching.probabilities().items()}
-    return sk.derive(searching.space, chances, None, (SIDE, SIDE, 3))
+    return sk.likely_picks(searching.space, chances, None, (SIDE, SIDE, 3))
 
 
 def table(folder: Path) -> dict[str, Any]:

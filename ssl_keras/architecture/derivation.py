@@ -66,15 +66,19 @@ def readable(amount: float) -> str:
 
 
 @dataclass(frozen=True)
-class _Path:
+class Path:
     """Picks for the stages so far, each an index into its decision's values."""
 
     worth: float
     cost: float
     picks: Mapping[str, int]
 
+    def picks_in(self, space: Architecture) -> dict[str, Value]:
+        """The values; of what costs nothing, such as an activation, the first."""
+        return {name: values[self.picks.get(name, 0)] for name, values in space.decisions.items()}
 
-def derive(
+
+def likely_picks(
     space: Architecture,
     chances: Mapping[str, Sequence[float]],
     budget: Budget | None,
@@ -111,12 +115,20 @@ def cost_range(
     space: Architecture, kind: str, input_shape: Sequence[int], latency: LatencyTable | None = None
 ) -> tuple[float, float]:
     """The cost of the cheapest and of the dearest network of a space, of a kind in `KINDS`."""
+    low, high = cost_ends(space, kind, input_shape, latency)
+    return low.cost, high.cost
+
+
+def cost_ends(
+    space: Architecture, kind: str, input_shape: Sequence[int], latency: LatencyTable | None = None
+) -> tuple[Path, Path]:
+    """The paths to the cheapest and to the dearest network of a space, by a cost of a kind in `KINDS`."""
     tables = cost_tables(space, input_shape, latency)
-    ends = [max(_paths(tables, kind, {}, math.inf, sign), key=lambda path: path.worth).cost for sign in (-1, 1)]
-    return ends[0], ends[1]
+    low, high = (max(_paths(tables, kind, {}, math.inf, sign), key=lambda path: path.worth) for sign in (-1, 1))
+    return low, high
 
 
-def _nearest(paths: Sequence[_Path], amount: float, tolerance: float) -> _Path:
+def _nearest(paths: Sequence[Path], amount: float, tolerance: float) -> Path:
     inside = [path for path in paths if abs(path.cost - amount) <= tolerance * amount]
     if inside:
         return max(inside, key=lambda path: path.worth)
@@ -125,7 +137,7 @@ def _nearest(paths: Sequence[_Path], amount: float, tolerance: float) -> _Path:
 
 def _paths(
     tables: Sequence[CostTable], kind: str, worth: Mapping[str, Sequence[float]], step: float, sign: int = 0
-) -> Sequence[_Path]:
+) -> Sequence[Path]:
     """The best path to each cost, in units of `step`, and to each decision that the stage after hangs on.
 
     Args:
@@ -135,10 +147,10 @@ def _paths(
         step: costs in one of these count as equal.
         sign: of the cost within the worth.
     """
-    paths: list[_Path] = [_Path(0.0, 0.0, {})]
+    paths: list[Path] = [Path(0.0, 0.0, {})]
     for index, table in enumerate(tables):
         after = tables[index + 1].decisions if index + 1 < len(tables) else ()
-        best: dict[tuple[int, ...], _Path] = {}
+        best: dict[tuple[int, ...], Path] = {}
         for path in paths:
             for picks, cost in _entries(table, kind, path.picks):
                 gain = sign * cost + sum(worth[name][pick] for name, pick in picks.items() if name in worth)
@@ -146,7 +158,7 @@ def _paths(
                 own = {**path.picks, **picks}
                 key = (int(total / step), *(own[name] for name in after if name in own))
                 if key not in best or best[key].worth < path.worth + gain:
-                    best[key] = _Path(path.worth + gain, total, own)
+                    best[key] = Path(path.worth + gain, total, own)
         paths = list(best.values())
     return paths
 

@@ -38,17 +38,17 @@ class LatencyTable:
         """What a block adds.
 
         Raises:
-            KeyError: it was not measured.
+            ValueError: it was not measured.
         """
         if (name := key(block)) not in self.blocks:
-            raise KeyError(f"the latency of '{name}' was not measured: run ssl-keras latency for this space")
+            raise ValueError(f"the latency of '{name}' was not measured: run ssl-keras latency for this space and size")
         return self.blocks[name]
 
     def predict(self, architecture: Architecture, input_shape: Sequence[int]) -> float:
         """Milliseconds of a whole network.
 
         Raises:
-            KeyError: one of its blocks was not measured.
+            ValueError: one of its blocks was not measured.
         """
         return self.besides + sum(self.of(block) for block in layout(architecture, input_shape))
 

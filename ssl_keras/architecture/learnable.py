@@ -74,7 +74,7 @@ def cost_tables(
 
     Raises:
         ArchitectureError: as `check_learnable`.
-        KeyError: the latency of a block was not measured.
+        ValueError: the latency of a block was not measured.
     """
     check_learnable(space)
     height, width, channels = input_shape

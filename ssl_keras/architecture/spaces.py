@@ -10,7 +10,8 @@ from ssl_keras.architecture.derivation import TOLERANCE, Budget, cost_range, rea
 from ssl_keras.architecture.grammar import Architecture, parse
 
 SMALL_IMAGES = 64
-"""Sides up to this many pixels get `small_images_space`; larger images the space of ProxylessNAS."""
+"""Sides up to this many pixels take the families' small-image stem, and `small_images_space`; larger images take the
+space of ProxylessNAS."""
 BASES = (4, 6, 8, 10, 12, 16, 20, 24, 32, 40, 48, 64, 80, 96, 128)
 """Filters of the first stage among which a space for small images is chosen."""
 SHARE = 0.4

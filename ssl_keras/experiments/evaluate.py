@@ -1,5 +1,6 @@
 """What an encoder is worth: scenarios, yardsticks, pictures of neighbours, and the report."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -110,7 +111,7 @@ def _line_up(
 ) -> tuple[Encoders, dict[str, str], list[str]]:
     """The encoders to judge by name, a description of each, and sentences on yardsticks left out."""
     encoders: Encoders = {results.SUBJECT: encoder}
-    described = {results.SUBJECT: "learned from images without labels"}
+    described = {results.SUBJECT: "learned from images without labels" + _labels_of_search(run)}
     remarks = []
     for name, (path, text) in _beside(run).items():
         encoders[name], described[name] = load_encoder(str(path)), text
@@ -132,9 +133,21 @@ def _line_up(
     return encoders, described, remarks
 
 
+def _labels_of_search(run: Path) -> str:
+    """What to add where the architecture was learned with labels."""
+    found = run / "search" / "found.json"
+    label = json.loads(found.read_text())["label"] if found.is_file() else None
+    return f", its architecture with {label} labels" if label else ""
+
+
 def _beside(run: Path) -> dict[str, tuple[Path, str]]:
     """What a search trained beside this encoder: name to folder and description."""
-    found = {results.SLICED: (run / "sliced", "the same network, trained on from its slice of the supernet")}
+    found = {
+        results.SLICED: (
+            run / "sliced",
+            "the same network, trained on from its slice of the supernet" + _labels_of_search(run),
+        )
+    }
     found |= {
         name: (run / "baselines" / name, f"{kind} of the same cost, trained alike")
         for name, kind in zip(

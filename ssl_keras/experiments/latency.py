@@ -2,6 +2,7 @@
 
 import json
 import platform
+import re
 import tempfile
 import time
 import warnings
@@ -28,6 +29,7 @@ Call = Callable[[], Any]
 
 SECONDS, LEAST_CALLS = 0.15, 20
 """How long one model is called, at least. NOTE: our choice."""
+INFO = Path("/proc/cpuinfo")
 QUANTILE = 0.25
 """Of the times of calls: others on the machine make calls longer, never shorter. NOTE: our choice."""
 
@@ -43,7 +45,7 @@ def run(config: Latency) -> Path:
     path = Path(config.out)
     check_writable(path.parent)
     space, shape = parse(config.architecture), (config.image_size, config.image_size, 3)
-    device = f"{config.device}, {platform.machine()}, {platform.processor() or platform.system()}"
+    device = f"{config.device}, {_processor()}"
     held = _held(path, device)
     missing = {key: block for key, block in blocks_of(space, shape).items() if key not in held.blocks}
     nothing = seconds(_call(_nothing(shape), shape, config.device))
@@ -51,6 +53,7 @@ def run(config: Latency) -> Path:
     with Counter("blocks", len(missing)) as say:
         for done, (key, block) in enumerate(missing.items(), 1):
             blocks[key] = 1000 * max(0.0, _block_seconds(block, config.device))
+            write_json(path, LatencyTable(device, 1000 * nothing, blocks).to_json())
             say(done)
     table = LatencyTable(device, 1000 * nothing, blocks)
     write_json(path, table.to_json())
@@ -81,6 +84,14 @@ def seconds(call: Call) -> float:
         call()
         times.append(time.perf_counter() - begin)
     return float(np.quantile(times, QUANTILE))
+
+
+def _processor() -> str:
+    """The processor and, for graph mode, the accelerators, in words."""
+    model = re.search(r"model name\s*: (.+)", INFO.read_text()) if INFO.is_file() else None
+    name = model[1] if model else platform.processor() or platform.machine()
+    gpus = [tf.config.experimental.get_device_details(gpu) for gpu in tf.config.list_physical_devices("GPU")]
+    return ", ".join([name, *(str(details.get("device_name", "GPU")) for details in gpus), platform.node()])
 
 
 def _held(path: Path, device: str) -> LatencyTable:

@@ -5,11 +5,10 @@ from pathlib import Path
 
 from ssl_keras.architecture import families
 from ssl_keras.architecture.grammar import Architecture, ArchitectureError, parse
+from ssl_keras.architecture.spaces import SMALL_IMAGES
 from ssl_keras.architecture.tokens import BLOCKS
 from ssl_keras.experiments.checks import nearest
 
-SMALL_IMAGES = 64
-"""Sides up to this many pixels take the families' small-image stem."""
 APPLICATIONS = "keras.applications:"
 """Before the name of a network that Keras ships."""
 

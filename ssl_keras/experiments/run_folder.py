@@ -34,6 +34,8 @@ def check_writable(folder: str | os.PathLike[str]) -> None:
     """
     path = Path(folder)
     existing = next(place for place in (path, *path.absolute().parents) if os.path.lexists(place))
+    if existing == path and path.is_file():  # what a verb that writes one file will replace
+        existing = path.absolute().parent
     try:
         with tempfile.TemporaryFile(dir=existing):
             pass
@@ -136,6 +138,22 @@ class RunFolder:
             return
         write_text(self.path / "architecture.txt", architecture + "\n")
         write_json(path, self.config)
+
+
+def refuse_other(folder: Path, wanted: Mapping[str, Any]) -> None:
+    """Refuses a folder that holds other things than a run, or a run that differs in a wanted field.
+
+    Args:
+        folder: Of a run, or to be one.
+        wanted: Fields of its config as plain JSON types.
+
+    Raises:
+        ConfigError: The first of those things is named.
+    """
+    _refuse_foreign(folder)
+    if (folder / "config.json").is_file():
+        held = to_dict(from_dict(Pretrain, json.loads((folder / "config.json").read_text())))
+        _refuse_other_run(folder, {name: value for name, value in held.items() if name in wanted}, wanted)
 
 
 def contents(folder: Path) -> list[str]:

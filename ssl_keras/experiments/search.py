@@ -1,7 +1,7 @@
 """``ssl-keras search``: images without labels and a budget to an architecture, and to an encoder of it.
 
 The run folder is that of the network trained anew, as ``pretrain`` writes it, with three more: search/ (how the
-architecture was found: config.json · metrics.jsonl · probabilities.jsonl · found.json · sliced.keras · checkpoint/),
+architecture was found: config.json · metrics.jsonl · probabilities.jsonl · found.json · slice/ · checkpoint/),
 sliced/ (the same network trained on from its slice of the supernet) and baselines/ (others of the same cost).
 """
 
@@ -14,25 +14,26 @@ from typing import Any
 
 import keras
 
+from ssl_keras.architecture import families
 from ssl_keras.architecture.cost import cost
 from ssl_keras.architecture.derivation import Budget, cost_range, readable
 from ssl_keras.architecture.families import name_of
-from ssl_keras.architecture.grammar import Architecture, parse
+from ssl_keras.architecture.grammar import Architecture
 from ssl_keras.architecture.latency import LatencyTable
-from ssl_keras.architecture.spaces import family_at, random_at, space_for
+from ssl_keras.architecture.spaces import SMALL_IMAGES, family_at, random_at, space_for
 from ssl_keras.experiments import evaluate, pretrain
 from ssl_keras.experiments.checks import ConfigError
 from ssl_keras.experiments.config_files import to_dict
 from ssl_keras.experiments.latency import read_table
-from ssl_keras.experiments.naming import run_name
+from ssl_keras.experiments.naming import named_architecture, run_name
 from ssl_keras.experiments.progress import CONSOLE, show
-from ssl_keras.experiments.run_folder import RunFolder, check_writable, replacing, write_json
+from ssl_keras.experiments.run_folder import RunFolder, check_writable, refuse_other, replacing, write_json
 from ssl_keras.experiments.settings import Evaluate, Pretrain, Search
 from ssl_keras.experiments.setup import Schedule, Setup, measure_statistics
 from ssl_keras.learning import monitors
 from ssl_keras.learning.checkpoints import Checkpoints
 from ssl_keras.learning.distribution import strategy
-from ssl_keras.learning.search import ArchitectureSearch
+from ssl_keras.learning.search import ArchitectureSearch, checked_budget
 from ssl_keras.learning.search_monitor import SearchMonitor
 from ssl_keras.networks.supernet import build_supernet
 
@@ -52,7 +53,7 @@ class SearchSetup(Setup):
     def space(self) -> Architecture:
         """The space to search."""
         if self.config.architecture != "auto":
-            return parse(self.config.architecture)
+            return named_architecture(self.config.architecture, self.image_size)
         if self.config.latency is not None:
             raise ConfigError(
                 "a budget of milliseconds needs the space whose blocks were measured: give --architecture"
@@ -69,10 +70,12 @@ class SearchSetup(Setup):
         if self.config.budget is not None:
             return self.config.budget
         if self.config.architecture == "auto":
-            proposed, reach = f"{(self.image_size / 32) ** 2 * 10:.0f}M", "about the cost of a ResNet-18 of width 8"
+            known = families.get("resnet18", 0.125, small_images=self.image_size <= SMALL_IMAGES)
+            proposed = readable(cost(known, self.input_shape).macs).replace(" ", "")
+            reach = "what a ResNet-18 of width 8 costs"
         else:
             low, high = cost_range(self.space, "macs", self.input_shape)
-            proposed = f"{(low * high) ** 0.5 / 1e6:.3g}M"
+            proposed = readable((low * high) ** 0.5).replace(" ", "")
             reach = f"this space reaches from {readable(low)} to {readable(high)} multiply-adds an image"
         raise ConfigError(
             f"a search needs a budget, or it only grows the network: try --macs {proposed} ({reach}), or --params"
@@ -94,8 +97,13 @@ class SearchSetup(Setup):
 
     def schedule(self) -> Schedule:
         """Of the search: an epoch is a pass over the weights' half."""
-        wanted = self.config.search.epochs
-        return Schedule(self._epochs if wanted == "auto" else int(wanted), self.source.size // 2 // self.batch_size)
+        wanted, steps = self.config.search.epochs, self.source.size // 2 // self.batch_size
+        if not steps:
+            raise ConfigError(
+                f"batch_size is {self.batch_size}, but half of the {self.source.size} images of {self.source.name} do "
+                f"not fill it: give --batch-size {self.source.size // 2} or less"
+            )
+        return Schedule(self._epochs if wanted == "auto" else int(wanted), steps)
 
     def search(self, schedule: Schedule) -> ArchitectureSearch:
         """The compiled search."""
@@ -137,13 +145,13 @@ def run(config: Search) -> Path:
     )
     out = Path(config.out if config.out != "auto" else f"runs/{name}")
     check_writable(out)
+    _refuse_early(setup, out)
     found = search(setup, out / "search")
     trained = replace(_pretraining(config), architecture=found["architecture"])
-    if config.retrain in ("sliced", "both"):
-        start = str(out / "search" / "sliced.keras")
-        pretrain.run(replace(trained, init=start, out=str(out / "sliced" if config.retrain == "both" else out)))
-    if config.retrain in ("scratch", "both"):
-        pretrain.run(replace(trained, out=str(out)))
+    if config.sliced:
+        start = str(out.resolve() / "search" / "slice")
+        pretrain.run(replace(trained, init=start, out=str(out / "sliced")))
+    pretrain.run(replace(trained, out=str(out)))
     for name, network in _baselines(setup, found).items():
         pretrain.run(replace(trained, architecture=str(network), out=str(out / "baselines" / name)))
     evaluate.run(
@@ -156,6 +164,22 @@ def run(config: Search) -> Path:
         )
     )
     return out
+
+
+def _refuse_early(setup: SearchSetup, out: Path) -> None:
+    """Whatever would end a later part of the work, before the first begins and before a folder is made.
+
+    Raises:
+        ConfigError, ValueError, OSError: As the parts would.
+    """
+    config = setup.config
+    _ = setup.masks, setup.schedule()
+    if config.search.label:
+        setup.source.labels(config.search.label)
+    checked_budget(setup.budget_or_proposal, setup.space, setup.input_shape, setup.latency)
+    sizes = {"image_size": setup.image_size, "batch_size": setup.batch_size}
+    wanted = to_dict(_pretraining(config)) | sizes
+    refuse_other(out, {name: value for name, value in wanted.items() if name != "architecture"})
 
 
 def _baselines(setup: SearchSetup, found: dict[str, Any]) -> dict[str, Architecture]:
@@ -209,7 +233,7 @@ def _search(setup: SearchSetup, folder: RunFolder) -> None:
     picks = searching.picks()
     encoder = searching.encoder.slice(picks)
     measure_statistics(encoder, setup.source, setup.image_size)
-    with replacing(folder / "sliced.keras") as temporary:
+    with replacing(folder / "slice" / "encoder.keras") as temporary:
         encoder.save(temporary)
     write_json(folder / FOUND, _found(setup, searching, picks, time.monotonic() - started))
 
@@ -224,6 +248,7 @@ def _found(setup: SearchSetup, searching: ArchitectureSearch, picks: dict[str, A
         "space": str(searching.space),
         "decisions": {name: list(values) for name, values in searching.space.decisions.items()},
         "picks": picks,
+        "label": setup.config.search.label,
         "budget": {budget.kind: budget.amount},
         "cost": {"macs": spent.macs, "params": spent.params}
         | ({"latency": setup.latency.predict(architecture, setup.input_shape)} if setup.latency else {}),

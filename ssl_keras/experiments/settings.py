@@ -247,8 +247,8 @@ class Search(Pretrain):
     """The budget: milliseconds, by the table that ssl-keras latency wrote."""
     latency_table: Annotated[str, arg(metavar="FILE")] = "latency.json"
     """That table."""
-    retrain: Literal["scratch", "sliced", "both"] = "both"
-    """Train what was found from new weights, from its slice of the supernet's, or one after the other."""
+    sliced: bool = True
+    """Train what was found twice: from new weights, and on from its slice of the supernet's."""
     baselines: tuple[Baseline, ...] = ("resnet18", "random")
     """Networks of the same cost that are trained alike and judged beside what was found."""
     search: Searching = field(default_factory=Searching)
@@ -258,6 +258,12 @@ class Search(Pretrain):
         given = {kind: getattr(self, kind) for kind in KINDS if getattr(self, kind) is not None}
         if len(given) > 1:
             raise ConfigError(f"a search has one budget, and {' and '.join(given)} are given: leave all but one")
+        if self.latency is not None:
+            within(self, latency=(1e-6, 1e9))
+        if self.search.order == 2 and self.compute.precision != "float32":
+            raise ConfigError(
+                "search.order 2 takes differences that 16-bit numbers cannot hold: take precision float32"
+            )
         for kind, amount in given.items():
             object.__setattr__(self, kind, amount_of(kind, amount))
         if self.minutes is not None:

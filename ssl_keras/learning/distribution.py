@@ -1,5 +1,6 @@
 """Replicas: the one place that names a distribution strategy."""
 
+from collections.abc import Callable
 from typing import Any
 
 import tensorflow as tf
@@ -57,6 +58,23 @@ def sum_over_replicas(shares: list[Tensor]) -> list[Tensor]:
     if replicas() == 1:
         return shares
     return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, shares)
+
+
+def mean_of_shares(among: tf.distribute.Strategy, function: Callable[[Tensor], Tensor], batch: Tensor) -> Tensor:
+    """Runs a function on every replica's share of a batch, and takes the mean of what comes out.
+
+    Args:
+        among: Whose replicas.
+        function: From a share to a tensor.
+        batch: Nested tensors whose first axis the number of replicas divides.
+    """
+    count = among.num_replicas_in_sync
+
+    def share(context: Any) -> Tensor:
+        return tf.nest.map_structure(lambda part: tf.split(part, count)[context.replica_id_in_sync_group], batch)
+
+    found = among.run(function, args=(among.experimental_distribute_values_from_function(share),))
+    return among.reduce(tf.distribute.ReduceOp.MEAN, found, axis=None)
 
 
 def gather(values: Tensor, axis: int) -> Tensor:

@@ -13,7 +13,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from ssl_keras.architecture.derivation import Budget, cost_range, derive, readable
+from ssl_keras.architecture.derivation import Budget, cost_ends, cost_range, likely_picks, readable
 from ssl_keras.architecture.grammar import Architecture, Value
 from ssl_keras.architecture.latency import LatencyTable
 from ssl_keras.data.views import ViewBatches
@@ -98,13 +98,15 @@ class ArchitectureSearch(keras.Model):
         self.space: Architecture = learner.encoder.architecture
         self.input_shape_of_images = learner.encoder.image_shape
         self.latency = latency
-        self.budget = _checked_budget(budget, self.space, self.input_shape_of_images, latency)
+        self.budget = checked_budget(budget, self.space, self.input_shape_of_images, latency)
         self.steps, self.warmup, self.every = steps, warmup, every
         self.estimator, self.samples, self.temperature = estimator, samples, tuple(temperature)
         self.cost_weight, self.entropy_weight = cost_weight, entropy_weight
         self.sandwich, self.order, self.seed = sandwich, order, seed
         self._supernets = [layer for layer in learner._flatten_layers() if isinstance(layer, Supernet)]
         self._expected_cost = ExpectedCost(self.space, self.input_shape_of_images, latency)
+        ends = cost_ends(self.space, self.budget.kind, self.input_shape_of_images, latency)
+        self._dearest_first = [ends[1].picks_in(self.space), ends[0].picks_in(self.space)]
         self._temperature = Temperature(temperature[0], temperature[1], steps - self.first_move)
         self._logits = {
             name: self.add_weight(shape=(len(values),), initializer="zeros", name=name.replace(".", "_"))
@@ -141,8 +143,8 @@ class ArchitectureSearch(keras.Model):
 
     @property
     def metrics(self) -> list[Any]:
-        """The learner's terms, and the architecture's loss."""
-        return [*self.learner.metrics, self._architecture_loss]
+        """The learner's terms. The architecture's loss is no mean over batches, but that of its last step."""
+        return list(self.learner.metrics)
 
     def probabilities(self) -> dict[str, np.ndarray]:
         """Decision → how likely each of its values is, (n,)."""
@@ -157,9 +159,9 @@ class ArchitectureSearch(keras.Model):
         return float(mean_entropy(choices.softmax(self._logits)))
 
     def picks(self) -> dict[str, Value]:
-        """The most likely picks whose network meets the budget; see `derive`."""
+        """The most likely picks whose network meets the budget; see `likely_picks`."""
         chances = {name: row.tolist() for name, row in self.probabilities().items()}
-        return derive(self.space, chances, self.budget, self.input_shape_of_images, latency=self.latency)
+        return likely_picks(self.space, chances, self.budget, self.input_shape_of_images, latency=self.latency)
 
     def derive(self) -> Architecture:
         """The most likely network that meets the budget."""
@@ -240,10 +242,20 @@ class ArchitectureSearch(keras.Model):
         return self.encoder(images, choices.softmax(self._logits), training=training)
 
     def gap(self, batch: Batch) -> tuple[float, float]:
-        """The loss of a batch with choices by probability, and with the most likely value of each decision."""
+        """The loss of a batch with choices by probability, and with the most likely value of each decision.
+
+        Changes nothing; the batch is shared by the replicas.
+        """
+        kept = [(variable, variable.numpy()) for variable in self.learner.non_trainable_variables]
+        soft, hard = distribution.mean_of_shares(self.distribute_strategy, self._gap_of, batch).numpy()
+        for variable, value in kept:
+            variable.assign(value)
+        return float(soft), float(hard)
+
+    @tf.function
+    def _gap_of(self, batch: Batch) -> Tensor:
         soft = choices.softmax(self._logits)
-        losses = [self._objective(each, batch)["loss"] for each in (soft, choices.largest(soft))]
-        return float(losses[0]), float(losses[1])
+        return tf.stack([self._objective(each, batch)["loss"] for each in (soft, choices.largest(soft))])
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""
@@ -273,12 +285,16 @@ class ArchitectureSearch(keras.Model):
         return cls(**{**config, "learner": learner, "budget": Budget(**config["budget"]), "latency": latency})
 
     def _paired(self, weights: ViewBatches, architecture: ViewBatches) -> tf.data.Dataset:
-        """Batches of both halves from this step on; a batch of the architecture's lasts until it is needed again."""
-        turn, waited = divmod(self.step, self.every)
-        turns = architecture.dataset(turn).flat_map(
-            lambda batch: tf.data.Dataset.from_tensors(batch).repeat(self.every)
-        )
-        both = tf.data.Dataset.zip((weights.dataset(self.step), turns.skip(waited)))
+        """Batches of both halves from this step on; a batch of the architecture's lasts until its next step."""
+        waiting = max(0, self.first_move - self.step)
+        turn, used = divmod(max(0, self.step - self.first_move), self.every)
+
+        def lasting(number: Tensor, batch: Batch) -> tf.data.Dataset:
+            steps = tf.where(number == 0, waiting + self.every - used, self.every)
+            return tf.data.Dataset.from_tensors(batch).repeat(tf.cast(steps, tf.int64))
+
+        turns = architecture.dataset(turn).enumerate().flat_map(lasting)
+        both = tf.data.Dataset.zip((weights.dataset(self.step), turns))
         return both.map(lambda one, other: {WEIGHTS: one, ARCHITECTURE: other}).prefetch(1)
 
     def _objective(self, taken: Choices, batch: Batch) -> dict[str, Tensor]:
@@ -300,6 +316,7 @@ class ArchitectureSearch(keras.Model):
 
         def validation_loss() -> Tensor:
             loss = share_on(ARCHITECTURE)
+            self._architecture_loss.reset_state()
             self._architecture_loss.update_state(loss * distribution.replicas())
             return loss + distribution.divide_by_replicas(self._control(step))
 
@@ -340,9 +357,11 @@ class ArchitectureSearch(keras.Model):
         return {name: tf.where(warming, uniform[name], relaxed[name]) for name in relaxed}
 
     def _ends(self) -> list[dict[str, Tensor]]:
-        """The largest network's choices, and the smallest's: values ascend in every decision."""
-        sizes = {name: len(values) for name, values in self.space.decisions.items()}
-        return [{name: tf.one_hot(end % size, size) for name, size in sizes.items()} for end in (-1, 0)]
+        """The choices of the dearest network and of the cheapest."""
+        return [
+            {name: tf.constant(row) for name, row in choices.one_hot(self.space, picks).items()}
+            for picks in self._dearest_first
+        ]
 
 
 def _mean(terms: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
@@ -355,17 +374,22 @@ def _check(learner: Learner, steps: int, warmup: float, every: int) -> None:
             f"the learner's encoder is {type(learner.encoder).__name__}, which has nothing to decide: "
             "give it build_supernet(space, input_shape)"
         )
-    if steps < 1 or every < 1 or not 0 <= warmup < 1:
+    if steps < 1 or every < 1 or not 0 <= warmup < 1 or round(warmup * steps) >= steps:
         raise ValueError(
-            f"steps is {steps}, every is {every}, warmup is {warmup:g}: "
-            "give at least 1 of the first two, and a share in [0, 1) of the third"
+            f"steps is {steps}, every is {every}, warmup is {warmup:g}: give at least 1 of the first two, and of the "
+            "third a share in [0, 1) that leaves steps to search in"
         )
 
 
-def _checked_budget(
+def checked_budget(
     budget: Budget | None, space: Architecture, shape: Sequence[int], latency: LatencyTable | None
 ) -> Budget:
-    if budget and (budget.kind == "latency") != (latency is not None):
+    """The budget, if a space reaches it.
+
+    Raises:
+        ValueError: There is none, with a proposal; it is out of reach; or table and budget do not go together.
+    """
+    if budget and budget.kind == "latency" and latency is None:
         raise ValueError("a budget of milliseconds needs a table of latencies, which ssl-keras latency measures")
     low, high = cost_range(space, budget.kind if budget else "macs", shape, latency)
     if budget is None:

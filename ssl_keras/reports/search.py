@@ -7,7 +7,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from ssl_keras.architecture.derivation import Budget, readable
+from ssl_keras.architecture.derivation import TOLERANCE, Budget, readable
 
 
 @dataclass(frozen=True)
@@ -29,9 +29,12 @@ class Found:
         facts = self.facts
         budget, spent = Budget(**facts["budget"]), facts["cost"]
         missed = spent[budget.kind] / budget.amount - 1
+        kind = (
+            f"most likely within {TOLERANCE:.0%} of" if abs(missed) <= TOLERANCE else "nearest, as none is nearer, to"
+        )
         certain = "sure" if facts["entropy"] < SURE else "not sure: read what it chose as one of several that would do"
         return [
-            f"Of the space below it took the network that is most likely within 3 % of {budget}: "
+            f"Of the space below it took the network that is {kind} {budget}: "
             f"{readable(spent['macs'])} multiply-adds and {readable(spent['params'])} parameters, "
             f"{missed:+.1%} of the budget.",
             f"At the end the search was {certain} (entropy {facts['entropy']:.2f} of 1).",

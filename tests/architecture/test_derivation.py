@@ -41,7 +41,7 @@ def test_it_is_the_most_likely_within_the_tolerance(text, kind, share):
     networks = list(everything(space, chances, kind))
     low, high = min(cost for _, cost, _ in networks), max(cost for _, cost, _ in networks)
     amount = low + share * (high - low)
-    picks = sk.derive(space, chances, sk.Budget(**{kind: amount}), SHAPE)
+    picks = sk.likely_picks(space, chances, sk.Budget(**{kind: amount}), SHAPE)
     found = getattr(sk.cost(space.freeze(picks), SHAPE), kind)
     inside = [likely for likely, cost, _ in networks if abs(cost - amount) <= 0.03 * amount]
     if not inside:
@@ -56,7 +56,7 @@ def test_it_is_the_most_likely_within_the_tolerance(text, kind, share):
 def test_without_a_budget_every_decision_is_its_most_likely_value():
     space = sk.parse(SPACES[0])
     chances = chances_of(space, 1)
-    picks = sk.derive(space, chances, None, SHAPE)
+    picks = sk.likely_picks(space, chances, None, SHAPE)
     for name, row in chances.items():
         assert picks[name] == space.decisions[name][row.index(max(row))]
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 import ssl_keras as sk
+from ssl_keras import cli
 from ssl_keras.architecture.latency import blocks_of
 from ssl_keras.experiments import latency as verb
 from ssl_keras.experiments.checks import ConfigError
@@ -23,7 +24,7 @@ def test_every_block_is_measured_once(tmp_path, monkeypatch, capsys, device):
     assert table.besides > 0 and all(taken >= 0 for taken in table.blocks.values())
     assert "predicted 1 networks" in " ".join(capsys.readouterr().out.split())
     monkeypatch.setattr(verb, "_block_seconds", None)
-    verb.run(replace(config, check=0))
+    cli.main(["latency", SPACE, "--image-size", "8", "--device", device, "--check", "0", "--out", str(path)])
 
 
 def test_another_device_is_refused(tmp_path):

@@ -10,7 +10,8 @@ import ssl_keras as sk
 from ssl_keras.experiments import pretrain
 from ssl_keras.experiments import search as verb
 from ssl_keras.experiments.checks import ConfigError, amount_of
-from ssl_keras.experiments.settings import Heads, Search, Searching
+from ssl_keras.experiments.config_files import to_dict
+from ssl_keras.experiments.settings import Compute, Heads, Pretrain, Search, Searching
 from ssl_keras.learning.checkpoints import Checkpoints
 from ssl_keras.reports.page import write_report
 
@@ -30,7 +31,7 @@ KEPT = (
     "metrics.jsonl",
     "probabilities.jsonl",
     "found.json",
-    "sliced.keras",
+    "slice",
     "checkpoint",
     "tensorboard",
 )
@@ -54,7 +55,7 @@ def test_the_folder_tells_what_was_found(searched: Path) -> None:
     space = sk.parse(found["space"])
     assert str(space.freeze(found["picks"])) == found["architecture"]
     assert found["cost"]["macs"] == sk.cost(found["architecture"], (8, 8, 3)).macs
-    encoder = sk.load(searched / "sliced.keras")
+    encoder = sk.load(searched / "slice")
     assert str(encoder.architecture) == found["architecture"]
     rows = [json.loads(line) for line in (searched / "probabilities.jsonl").read_text().splitlines()]
     assert [row["step"] for row in rows] == [2, 4, 6]
@@ -112,9 +113,9 @@ def test_the_whole_way(tmp_path: Path) -> None:
 
 
 def test_without_a_budget_one_is_proposed() -> None:
-    with pytest.raises(ConfigError, match=r"needs a budget.* --macs 40M"):
+    with pytest.raises(ConfigError, match=r"needs a budget.* --macs 35\.5M"):
         _ = verb.SearchSetup(replace(TINY, macs=None, architecture="auto", image_size=64)).space
-    with pytest.raises(ConfigError, match=r"needs a budget.* this space reaches from"):
+    with pytest.raises(ConfigError, match=r"needs a budget.*this space reaches from"):
         _ = verb.SearchSetup(replace(TINY, macs=None)).budget_or_proposal
 
 
@@ -127,11 +128,39 @@ def test_without_a_budget_one_is_proposed() -> None:
         ({"minutes": 3.0, "epochs": "auto"}, "goes by epochs"),
         ({"init": "runs/other"}, "starts from new weights"),
         ({"baselines": ("resnet19",)}, "baselines"),
+        ({"macs": None, "latency": 0.0}, "Search.latency is 0"),
+        ({"search": Searching(order=2), "compute": Compute(precision="mixed_bfloat16")}, "16-bit"),
     ],
 )
 def test_bad_settings_are_refused(changes: dict[str, object], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         replace(TINY, **changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"batch_size": 48}, "half of the 64 images .* do not fill it"),
+        ({"search": Searching(label="nope")}, "nope"),
+        ({"macs": "9G"}, "out of reach"),
+        ({"architecture": "conv_c4"}, "nothing to decide"),
+    ],
+)
+def test_what_cannot_end_well_is_refused_before_a_folder_is_made(
+    changes: dict[str, object], message: str, tmp_path: Path
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        verb.run(replace(TINY, out=str(tmp_path / "run"), **changes))
+    assert not (tmp_path / "run").exists()
+
+
+def test_another_run_in_the_folder_is_refused_before_the_search(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    other = Pretrain(data="digits", seed=7)
+    (tmp_path / "run" / "config.json").write_text(json.dumps(to_dict(other)))
+    with pytest.raises(ConfigError, match="holds a run with"):
+        verb.run(replace(TINY, out=str(tmp_path / "run")))
+    assert not (tmp_path / "run" / "search").exists()
 
 
 @pytest.mark.parametrize(

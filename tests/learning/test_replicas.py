@@ -58,6 +58,8 @@ PROGRAM = textwrap.dedent(
         assert strategy.num_replicas_in_sync == case["replicas"]
         batches = sk.view_batches(source, views, 8, seed=1, label="label")
         history = learner.fit(batches, steps_per_epoch=3, verbose=0).history
+        if case["learner"] == "search":
+            history["loss"] += learner.gap(next(iter(batches.dataset())))
         weights = {f"{index:03d} {weight.path}": np.asarray(weight) for index, weight in enumerate(learner.weights)}
         np.savez(case["out"], loss=history["loss"], **weights)
     """
