@@ -22,11 +22,12 @@ import tensorflow_datasets as tfds
 from ssl_keras.data.saliency import saliency
 from ssl_keras.data.sources import open_source, take
 from ssl_keras.learning.mask_measures import MaskScores, max_f_gain, score_masks
-from ssl_keras.learning.mask_network import learn_masks, refined, squeeze
+from ssl_keras.learning.mask_network import as_bytes, learn_masks, refined, squeeze
+from ssl_keras.learning.mask_views import hard_views
 from ssl_keras.scenarios.results import provenance
 
 RESULT = Path(__file__).parent / "results" / "saliency.json"
-LEARN = {"tiny_imagenet": 2333, "caltech101_small": 1000, "flowers_small": 667}
+LEARN = {"tiny_imagenet": 3500, "caltech101_small": 1500, "flowers_small": 1000}
 """Images of each set's training split that the network learns from."""
 TIMED = 100
 SEED = 0
@@ -36,9 +37,11 @@ def train(path: Path) -> None:
     """Trains the mask network on photographs without labels, and saves it."""
     sources = [take(open_source(f"tfds:{name}"), count, SEED) for name, count in LEARN.items()]
     images = [np.asarray(source.read(row)) for source in sources for row in range(source.size)]
-    maps = [squeeze(np.round(255 * saliency(image)).astype(np.uint8)) for image in images]
+    maps = [squeeze(as_bytes(saliency(image))) for image in images]
     squares = np.stack([squeeze(image) for image in images])
-    network = learn_masks(squares, np.stack(maps), seed=SEED, say=lambda step: None)
+    views, targets = hard_views(squares, np.stack(maps), len(images), SEED)
+    seen = np.stack([as_bytes(saliency(view)) for view in views])
+    network = learn_masks(views, seen, targets, seed=SEED, say=lambda step: None)
     path.parent.mkdir(parents=True, exist_ok=True)
     network.save(path)
 

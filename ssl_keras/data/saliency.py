@@ -56,19 +56,19 @@ def saliency(image: npt.NDArray[np.generic]) -> Floats:
     return _resized(centred(guided(colour, _looked_at(colour))), pixels.shape[:2])
 
 
-def sharpened(image: npt.NDArray[np.uint8], score: npt.NDArray[np.uint8]) -> Floats:
-    """A coarse map brought to the size of its image (H, W, 3) and to the edges in it.
+def enlarged(score: npt.NDArray[np.uint8], size: tuple[int, ...]) -> Floats:
+    """A coarse map at the size of its image.
+
+    NOTE: without `guided`, which costs edges that a map of 64 pixels already has (on `shapes`).
 
     Args:
-        image: (H, W, 3).
         score: (h, w), 0..255.
+        size: H and W.
 
     Returns:
         (H, W) float32 in [0, 1], 0.5 where it is divided best.
     """
-    colour = _small(image)
-    coarse = _resized((score / 255).astype(np.float32), colour.shape[:2])
-    return _resized(centred(guided(colour, coarse)), image.shape[:2])
+    return centred(_resized((score / 255).astype(np.float32), size))
 
 
 def fused(first: Floats, second: Floats) -> Floats:
