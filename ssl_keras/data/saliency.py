@@ -56,21 +56,6 @@ def saliency(image: npt.NDArray[np.generic]) -> Floats:
     return _resized(centred(guided(colour, _looked_at(colour))), pixels.shape[:2])
 
 
-def enlarged(score: npt.NDArray[np.uint8], size: tuple[int, ...]) -> Floats:
-    """A coarse map at the size of its image.
-
-    NOTE: without `guided`, which costs edges that a map of 64 pixels already has (on `shapes`).
-
-    Args:
-        score: (h, w), 0..255.
-        size: H and W.
-
-    Returns:
-        (H, W) float32 in [0, 1], 0.5 where it is divided best.
-    """
-    return centred(_resized((score / 255).astype(np.float32), size))
-
-
 def fused(first: Floats, second: Floats) -> Floats:
     """The mean of two maps (H, W) in [0, 1], 0.5 where it is divided best."""
     return centred(np.mean([first, second], axis=0, dtype=np.float32))

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from keras import ops
 from PIL import Image
 
-from ssl_keras.data.saliency import enlarged, fused
+from ssl_keras.data.saliency import fused
 from ssl_keras.learning.mask_measures import BETA_SQUARED
 
 Pixels = npt.NDArray[np.uint8]
@@ -139,7 +139,7 @@ def refined(network: keras.Model, images: Sequence[Pixels], maps: Sequence[Float
     """
     squares = np.stack([squeeze(image) for image in images])
     found = predict_masks(network, squares, np.stack([squeeze(as_bytes(each)) for each in maps]))
-    return [fused(enlarged(own, each.shape), each) for own, each in zip(found, maps, strict=True)]
+    return [fused(_enlarged(own, each.shape), each) for own, each in zip(found, maps, strict=True)]
 
 
 def squeeze(image: Pixels) -> Pixels:
@@ -150,6 +150,12 @@ def squeeze(image: Pixels) -> Pixels:
 def as_bytes(found: Floats) -> Pixels:
     """A map in [0, 1] in whole steps, 0..255."""
     return np.round(255 * found).astype(np.uint8)
+
+
+def _enlarged(score: Pixels, size: tuple[int, ...]) -> Floats:
+    """A map (h, w) in 0..255 as one (H, W) in [0, 1]."""
+    height, width = size
+    return np.asarray(Image.fromarray(score).resize((width, height), Image.Resampling.BILINEAR)) / np.float32(255)
 
 
 def _together(images: Pixels, maps: Pixels) -> Floats:

@@ -1,9 +1,10 @@
 """Views in which an object is hard to find, of images in which it was easy: what a mask network learns from.
 
 Where the learning-free map of an image is nearly black and white, it is mostly right. Such an image is shown again in
-a way that defeats the assumptions behind the map: cut so that the object meets the border, or the object pasted into
-another image, and either in duller light. What was found before then stands for the truth. NOTE: numbers are our
-choice, made before any was compared, except that cut views alone or pasted views alone were worse.
+ways that defeat the assumptions behind the map: cut so that the object meets the border, or the object pasted into
+another image, each in duller light. What was found before then stands for the truth. A third of the views are whole, so
+that what is easy stays found. NOTE: numbers are our choice and were not tuned; the kinds were chosen on `shapes`, on
+held-out views and by eye.
 """
 
 import numpy as np
@@ -13,7 +14,7 @@ from PIL import Image
 Pixels = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
 
-SIZES = (0.06, 0.6)
+SIZES = (0.03, 0.6)
 """Share of the area that an object to learn from has."""
 TRUSTED = 0.5
 """Share of the images, those with the clearest maps, that are learned from."""
@@ -34,7 +35,7 @@ def trusted(maps: Pixels) -> npt.NDArray[np.int64]:
 
 
 def hard_views(images: Pixels, maps: Pixels, count: int, seed: int = 0) -> tuple[Pixels, Pixels]:
-    """Views of the images that can be trusted, by turns cut and pasted, with the maps that are true of them.
+    """Views of the images that can be trusted, by turns cut, pasted and whole, with the maps that are true of them.
 
     Args:
         images: (n, side, side, 3).
@@ -55,11 +56,11 @@ def hard_views(images: Pixels, maps: Pixels, count: int, seed: int = 0) -> tuple
         image, target = images[row], maps[row]
         if generator.random() < 0.5:
             image, target = image[:, ::-1], target[:, ::-1]
-        if number % 2:
-            view, target = _pasted(image, target, images[generator.integers(len(images))], generator)
-        else:
-            view, target = _cut(image, target, generator)
-        views[number], targets[number] = _duller(view, generator), target
+        if number % 3 == 0:
+            image, target = _cut(image, target, generator)
+        elif number % 3 == 1:
+            image, target = _pasted(image, target, images[generator.integers(len(images))], generator)
+        views[number], targets[number] = _duller(image, generator), target
     return views, targets
 
 
