@@ -88,7 +88,7 @@ def main() -> None:
     gain, low, high = max_f_gain(better, plain, SEED)
     rows = [
         row("learning-free", plain, rate(alone, images[:TIMED]), "–"),
-        row("refined network", better, rate(both, images[:TIMED]), f"{gain:.4f} ({low:.4f}–{high:.4f})"),
+        row("refined network", better, rate(both, images[:TIMED]), f"{gain:.4f} ({low:.4f} to {high:.4f})"),
     ]
     document = {
         "rows": rows,

@@ -309,7 +309,7 @@ class Masks:
     """The folder to write. auto: masks/ and the name of the data."""
     refine: bool = False
     """Fuse with a small network that learns from the detector. On ECSSD it did not help: max-F 0.725, not 0.731."""
-    training_images: int = 4000
+    training_images: int = 6000
     """Images that the network learns from, at most."""
     seed: int = 0
     """Everything random follows from it."""

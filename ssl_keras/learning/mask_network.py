@@ -155,7 +155,8 @@ def as_bytes(found: Floats) -> Pixels:
 def _enlarged(score: Pixels, size: tuple[int, ...]) -> Floats:
     """A map (h, w) in 0..255 as one (H, W) in [0, 1]."""
     height, width = size
-    return np.asarray(Image.fromarray(score).resize((width, height), Image.Resampling.BILINEAR)) / np.float32(255)
+    pixels = Image.fromarray(score).resize((width, height), Image.Resampling.BILINEAR)
+    return np.asarray(pixels, np.float32) / np.float32(255)
 
 
 def _together(images: Pixels, maps: Pixels) -> Floats:
