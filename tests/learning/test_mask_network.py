@@ -39,7 +39,7 @@ def test_the_network_is_small_and_follows_from_its_seed():
 @pytest.mark.slow
 def test_it_learns_what_the_detector_misses(discs, monkeypatch):
     images, maps, inside = discs
-    monkeypatch.setattr(module, "PASSES", 12)
+    monkeypatch.setattr(module, "PASSES", 25)
     done = []
     network = learn_masks(images, maps, as_bytes(inside), say=done.append)
     assert done == list(range(1, steps(len(images)) + 1))
