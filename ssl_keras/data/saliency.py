@@ -56,21 +56,6 @@ def saliency(image: npt.NDArray[np.generic]) -> Floats:
     return _resized(centred(guided(colour, _looked_at(colour))), pixels.shape[:2])
 
 
-def sharpened(image: npt.NDArray[np.uint8], score: npt.NDArray[np.uint8]) -> Floats:
-    """A coarse map brought to the size of its image (H, W, 3) and to the edges in it.
-
-    Args:
-        image: (H, W, 3).
-        score: (h, w), 0..255.
-
-    Returns:
-        (H, W) float32 in [0, 1], 0.5 where it is divided best.
-    """
-    colour = _small(image)
-    coarse = _resized((score / 255).astype(np.float32), colour.shape[:2])
-    return _resized(centred(guided(colour, coarse)), image.shape[:2])
-
-
 def fused(first: Floats, second: Floats) -> Floats:
     """The mean of two maps (H, W) in [0, 1], 0.5 where it is divided best."""
     return centred(np.mean([first, second], axis=0, dtype=np.float32))

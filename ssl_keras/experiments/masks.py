@@ -25,7 +25,8 @@ from ssl_keras.experiments.naming import data_name
 from ssl_keras.experiments.progress import CONSOLE, Counter
 from ssl_keras.experiments.run_folder import check_writable, contents, replacing, write_json
 from ssl_keras.experiments.settings import Masks
-from ssl_keras.learning.mask_network import learn_masks, refined, squeeze, steps
+from ssl_keras.learning.mask_network import as_bytes, learn_masks, refined, squeeze, steps
+from ssl_keras.learning.mask_views import hard_views
 
 Pixels = npt.NDArray[np.uint8]
 Find = Callable[[Sequence[Pixels]], Sequence[npt.NDArray[np.float32]]]
@@ -127,19 +128,29 @@ def _network(out: Path, config: Masks, source: Source, find: Find) -> Find:
     if path.is_file():
         network = keras.saving.load_model(path, compile=False)
     else:
-        few = at_most(source, config.training_images, config.seed)
-        images, maps = [], []
-        with Counter("images to learn from", few.size) as say:
-            for start in range(0, few.size, IMAGES_PER_PART):
-                read = _read(few, range(start, min(start + IMAGES_PER_PART, few.size)))
-                images += [squeeze(image) for image in read]
-                maps += [squeeze(np.round(255 * found).astype(np.uint8)) for found in find(read)]
-                say(len(images))
-        with Counter("steps of learning", steps(few.size)) as say:
-            network = learn_masks(np.stack(images), np.stack(maps), seed=config.seed, say=say)
+        network = _learn(at_most(source, config.training_images, config.seed), config.seed, find)
         with replacing(path) as temporary:
             network.save(temporary)
     return lambda images: refined(network, images, find(images))
+
+
+def _learn(source: Source, seed: int, find: Find) -> keras.Model:
+    """A mask network, from as many views as there are images."""
+    images, maps = [], []
+    with Counter("images to learn from", source.size) as say:
+        for start in range(0, source.size, IMAGES_PER_PART):
+            read = _read(source, range(start, min(start + IMAGES_PER_PART, source.size)))
+            images += [squeeze(image) for image in read]
+            maps += [squeeze(as_bytes(found)) for found in find(read)]
+            say(len(images))
+    views, targets = hard_views(np.stack(images), np.stack(maps), len(images), seed)
+    seen: list[Pixels] = []
+    with Counter("hard views of them", len(views)) as say:
+        for start in range(0, len(views), IMAGES_PER_PART):
+            seen += [as_bytes(found) for found in find(list(views[start : start + IMAGES_PER_PART]))]
+            say(len(seen))
+    with Counter("steps of learning", steps(len(views))) as say:
+        return learn_masks(views, np.stack(seen), targets, seed=seed, say=say)
 
 
 def _write_parts(out: Path, source: Source, missing: Sequence[int], shape: tuple[int, int], find: Find) -> None:

@@ -96,7 +96,7 @@ def test_a_folder_of_something_else_is_left_alone(config: Masks, photos: Path) -
 @pytest.mark.slow
 def test_a_network_takes_part_and_is_kept(config: Masks, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(masks, "LEAST_TO_LEARN", 8)
-    monkeypatch.setattr(mask_network, "PASSES", (2, 1))
+    monkeypatch.setattr(mask_network, "PASSES", 2)
     out = masks.run(replace(config, refine=True))
     assert (out / "network.keras").is_file() and json.loads((out / "masks.json").read_text())["refine"]
     parts = [np.load(path) for path in sorted(out.glob("part-*"))]
