@@ -305,3 +305,25 @@ def test_an_encoder_has_nothing_to_search():
 def test_steps_per_execution_is_refused():
     with pytest.raises(ValueError, match="steps_per_execution"):
         search_of(compiled=False).compile(keras.optimizers.SGD(0.1), steps_per_execution=4)
+
+
+@pytest.mark.slow
+def test_the_space_of_proxyless_nas_takes_a_step_of_both_kinds_at_224_pixels():
+    """21 stages that decide separately; two images, heads of the usual kind but small."""
+    net = sk.build_supernet(sk.families.get("proxyless_space"), (224, 224, 3))
+    learner = sk.ReLICv2(
+        net,
+        projector=sk.Projector(1280, 32, 16),
+        predictor=sk.Predictor(16, 32, 16),
+        negatives=0,
+        target_decay=None,
+        loss=sk.NTXentLoss(),
+    )
+    search = sk.ArchitectureSearch(learner, sk.Budget(macs=3e8), steps=2, warmup=0.0, every=1)
+    search.compile(keras.optimizers.SGD(0.01))
+    assert search.space.size > 1e15
+    images = np.random.default_rng(0).integers(0, 256, (4, 224, 224, 3), np.uint8)
+    views = sk.Views.preset(224, large=2, small=0)
+    history = search.fit(sk.view_batches(images, views, 2), steps_per_epoch=1, verbose=0).history
+    assert np.isfinite(history["loss"][0]) and any(np.any(logits) for logits in search.architecture_variables)
+    assert sk.cost(search.derive(), (224, 224, 3)).macs == pytest.approx(3e8, rel=0.03)
