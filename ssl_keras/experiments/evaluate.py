@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import keras
+from rich.box import SIMPLE
 from rich.table import Table
 
 from ssl_keras.data.sources import Source, at_most, open_source
@@ -176,7 +177,12 @@ def _show(out: Path, remarks: list[str], skipped: dict[str, str]) -> None:
     rows = results.read_rows(out / "results.json")
     protocol, table = next(iter(results.tables(rows).items()))
     names = results.encoders(table)
-    shown = Table("scenario", title=f"top-1 %, {results.PROTOCOLS.get(protocol, protocol).lower()}")
+    shown = Table(
+        "scenario",
+        box=SIMPLE,
+        padding=(0, 1, 0, 0),
+        title=f"top-1 %, {results.PROTOCOLS.get(protocol, protocol).lower()}",
+    )
     for name in names:
         shown.add_column(name, justify="right")
     for scenario, scores in table.items():
@@ -184,5 +190,6 @@ def _show(out: Path, remarks: list[str], skipped: dict[str, str]) -> None:
         cells = [f"[bold]{scores[n].value:.1f}[/]" if n == best else f"{scores[n].value:.1f}" for n in names]
         shown.add_row(scenario, *cells)
     CONSOLE.print(shown)
-    for sentence in [results.headline(table), *results.losses(table), *remarks, *skipped.values()]:
+    said = [results.headline(table), *results.at_equal_cost(table), *results.losses(table)]
+    for sentence in [*said, *remarks, *skipped.values()]:
         CONSOLE.print(sentence, markup=False)

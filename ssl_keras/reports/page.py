@@ -152,7 +152,8 @@ def _worth(run: Run, tables: Mapping[str, results.Table]) -> str:
     first, *others = tables
     html = ["<section><h2>What it is worth</h2>", _yardsticks(run, tables[first])]
     html.append(f"<h3>{_protocol(first)}</h3>{_table(tables[first])}")
-    html.append("".join(f"<p>{escape(sentence)}</p>" for sentence in results.losses(tables[first])))
+    said = [*results.at_equal_cost(tables[first]), *results.losses(tables[first])]
+    html.append("".join(f"<p>{escape(sentence)}</p>" for sentence in said))
     html.append(_figure(plots.both_themes(lambda ink: plots.scenario_bars(tables[first], ink)), "bars", "Accuracies"))
     html += [f"<details><summary>{_protocol(name)}</summary>{_table(tables[name])}</details>" for name in others]
     return "".join(html) + "</section>\n"

@@ -102,6 +102,22 @@ def headline(table: Table) -> str:
     return sentence + _means(table, rivals)
 
 
+def at_equal_cost(table: Table) -> list[str]:
+    """One sentence for each network of the same cost that stands beside a searched one."""
+    single, means, sentences = scenarios(table), table.get(MEAN, {}), []
+    for name in BASELINES:
+        pairs = [(scores[SUBJECT], scores[name]) for scores in single.values() if {SUBJECT, name} <= set(scores)]
+        if not pairs:
+            continue
+        won, lost = (sum(one.above(other) for one, other in ends) for ends in (pairs, [pair[::-1] for pair in pairs]))
+        sentence = f"At equal cost and training it beats {name} in {won or 'none'} of {_count(len(pairs), 'scenario')} "
+        sentence += f"and loses in {lost or 'none'}, clearly"
+        if {SUBJECT, name} <= set(means):
+            sentence += f"; on average {means[SUBJECT].value:.1f}\u00a0% against {means[name].value:.1f}\u00a0%"
+        sentences.append(sentence + ".")
+    return sentences
+
+
 def losses(table: Table) -> list[str]:
     """One sentence for each scenario where a yardstick without training is clearly better, with the likely reason."""
     sentences = []

@@ -29,9 +29,7 @@ class Found:
         facts = self.facts
         budget, spent = Budget(**facts["budget"]), facts["cost"]
         missed = spent[budget.kind] / budget.amount - 1
-        kind = (
-            f"most likely within {TOLERANCE:.0%} of" if abs(missed) <= TOLERANCE else "nearest, as none is nearer, to"
-        )
+        kind = f"most likely within {TOLERANCE:.0%} of" if abs(missed) <= TOLERANCE else "nearest to"
         certain = "sure" if facts["entropy"] < SURE else "not sure: read what it chose as one of several that would do"
         return [
             f"Of the space below it took the network that is {kind} {budget}: "

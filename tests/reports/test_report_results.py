@@ -58,3 +58,18 @@ def test_the_mean_is_no_scenario() -> None:
     table = {name: {"pretrained": _score(9)} for name in ("a", "b", "mean")}
     assert list(results.scenarios(table)) == ["a", "b"]
     assert results.headline(table).startswith("Measured in 2 scenarios")
+
+
+def test_networks_of_the_same_cost_are_counted_both_ways() -> None:
+    table = {
+        "one": {"pretrained": _score(80), "resnet18": _score(50), "random": _score(79)},
+        "two": {"pretrained": _score(40), "resnet18": _score(50), "random": _score(41)},
+        "mean": {"pretrained": _score(60), "resnet18": _score(50), "random": _score(60)},
+    }
+    handcrafted, drawn = (sentence.replace("\u00a0", " ") for sentence in results.at_equal_cost(table))
+    assert handcrafted == (
+        "At equal cost and training it beats resnet18 in 1 of 2 scenarios and loses in 1, clearly; "
+        "on average 60.0 % against 50.0 %."
+    )
+    assert "beats random in none of 2 scenarios and loses in none, clearly" in drawn
+    assert results.at_equal_cost({"one": {"pretrained": _score(80), "untrained": _score(1)}}) == []

@@ -39,7 +39,7 @@ def test_the_budget_pays_for_the_kernel_or_for_the_block():
 
 
 def test_both_views_share_the_class_and_the_parts_are_drawn_apart():
-    batch = next(iter(planted.batches(planted.dots, 0)))
+    batch = next(iter(planted.batches(0)))
     weights, architecture = batch["weights"]["large"], batch["architecture"]["large"]
     assert np.any(weights[:, 0] != weights[:, 1]) and np.any(weights != architecture)
     for view in range(2):
