@@ -1,6 +1,6 @@
 """Whether a search finds what is known to be best, and leaves undecided what is known to be equal.
 
-    python tools/planted_truth.py --out runs/planted [--seeds 0 1 ...] [--table tools/results/planted.json]
+    python tools/planted_truth.py --out tools/results/planted [--seeds 0 1 ...] [--table tools/results/planted.json]
 
 Planted: every image is a texture of dot pairs, and all that two views of it share is how the two dots of a pair lie to
 one another, 4 to 6 pixels apart. A 7 x 7 convolution sees a pair, a 3 x 3 one never does; a block of 1 x 1 convolutions
