@@ -162,7 +162,7 @@ def parse_arguments(verb: str, words: Sequence[str]) -> Any:
         prog=program,
         args=words,
         default=command(options=defaults),
-        description=f"{_summary(kind)}.\n\nExperiments that ship: {', '.join(shipped(kind))}.",
+        description=f"{_summary(kind)}.\n\nExperiments: {', '.join(shipped(kind))}.",
     )
     if given.config and not name:
         raise ConfigError(f"the experiment comes first: {program} {given.config} ...")
