@@ -10,7 +10,7 @@ from ssl_keras.experiments.settings import Crops, Heads, Objective, Optimization
 
 config = Search(
     data="shapes",
-    images=8000,
+    images=6000,
     macs="5M",
     epochs=5,
     batch_size=256,
@@ -19,5 +19,5 @@ config = Search(
     loss=Objective(temperature=0.1, contrastive_weight=1.0, invariance_weight=0.1),
     heads=Heads(projector_hidden=512, projection=128, predictor_hidden=512),
     optimization=Optimization(optimizer="sgd", learning_rate=0.4, weight_decay=1e-4, target_ema=0.99),
-    search=Searching(epochs=8),
+    search=Searching(epochs=6),
 )
