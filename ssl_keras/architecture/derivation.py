@@ -128,6 +128,30 @@ def cost_ends(
     return low, high
 
 
+def checked_budget(
+    budget: Budget | None, space: Architecture, shape: Sequence[int], latency: LatencyTable | None
+) -> Budget:
+    """The budget, if a space reaches it.
+
+    Raises:
+        ValueError: there is none, with a proposal; it is out of reach; or it is one of time and there is no table.
+    """
+    if budget and budget.kind == "latency" and latency is None:
+        raise ValueError("a budget of milliseconds needs a table of latencies, which ssl-keras latency measures")
+    low, high = cost_range(space, budget.kind if budget else "macs", shape, latency)
+    if budget is None:
+        proposed = Budget(macs=float(f"{(low * high) ** 0.5:.2g}"))
+        raise ValueError(
+            f"a search needs a budget, or it only grows the network: this space reaches from {readable(low)} to "
+            f"{readable(high)} multiply-adds an image, so try Budget(macs={proposed.amount:g})"
+        )
+    if not low <= budget.amount <= high:
+        raise ValueError(
+            f"the budget of {budget} is out of reach: this space's networks have {readable(low)} to {readable(high)}"
+        )
+    return budget
+
+
 def _nearest(paths: Sequence[Path], amount: float, tolerance: float) -> Path:
     inside = [path for path in paths if abs(path.cost - amount) <= tolerance * amount]
     if inside:

@@ -16,7 +16,7 @@ import keras
 
 from ssl_keras.architecture import families
 from ssl_keras.architecture.cost import cost
-from ssl_keras.architecture.derivation import Budget, cost_range, readable
+from ssl_keras.architecture.derivation import Budget, checked_budget, cost_range, readable
 from ssl_keras.architecture.families import name_of
 from ssl_keras.architecture.grammar import Architecture
 from ssl_keras.architecture.latency import LatencyTable
@@ -33,7 +33,7 @@ from ssl_keras.experiments.setup import Schedule, Setup, measure_statistics
 from ssl_keras.learning import monitors
 from ssl_keras.learning.checkpoints import Checkpoints
 from ssl_keras.learning.distribution import strategy
-from ssl_keras.learning.search import ArchitectureSearch, checked_budget
+from ssl_keras.learning.search import ArchitectureSearch
 from ssl_keras.learning.search_monitor import SearchMonitor
 from ssl_keras.networks.supernet import build_supernet
 

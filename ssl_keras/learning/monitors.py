@@ -188,11 +188,7 @@ class Recorder(keras.callbacks.Callback):
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
         """Opens the files."""
-        keep = []
-        if self.metrics.exists():
-            rows = self.metrics.read_text().splitlines()
-            keep = [row for row in rows if json.loads(row)["step"] <= self.model.step]
-        self.metrics.write_text("".join(f"{row}\n" for row in keep))
+        keep_until(self.metrics, self.model.step)
         self._file = self.metrics.open("a")
         self._writer = tf.summary.create_file_writer(str(self.tensorboard))
         self._clock = (time.perf_counter(), self.model.step)
@@ -247,6 +243,12 @@ class Recorder(keras.callbacks.Callback):
             for name, value in row.items():
                 if name != "step":
                     tf.summary.scalar(name, value)
+
+
+def keep_until(file: Path, step: int) -> None:
+    """Drops the rows of a file of JSON lines past a step, which a run that goes on writes again; makes the file."""
+    rows = file.read_text().splitlines() if file.exists() else []
+    file.write_text("".join(f"{row}\n" for row in rows if json.loads(row)["step"] <= step))
 
 
 def write_texts(tensorboard: Path, texts: dict[str, str]) -> None:

@@ -13,7 +13,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from ssl_keras.architecture.derivation import Budget, cost_ends, cost_range, likely_picks, readable
+from ssl_keras.architecture.derivation import Budget, checked_budget, cost_ends, likely_picks
 from ssl_keras.architecture.grammar import Architecture, Value
 from ssl_keras.architecture.latency import LatencyTable
 from ssl_keras.data.views import ViewBatches
@@ -96,17 +96,15 @@ class ArchitectureSearch(keras.Model):
         check_estimator(estimator, samples, order)
         self.learner = learner
         self.space: Architecture = learner.encoder.architecture
-        self.input_shape_of_images = learner.encoder.image_shape
+        self.image_shape = learner.encoder.image_shape
         self.latency = latency
-        self.budget = checked_budget(budget, self.space, self.input_shape_of_images, latency)
+        self.budget = checked_budget(budget, self.space, self.image_shape, latency)
         self.steps, self.warmup, self.every = steps, warmup, every
         self.estimator, self.samples, self.temperature = estimator, samples, tuple(temperature)
         self.cost_weight, self.entropy_weight = cost_weight, entropy_weight
         self.sandwich, self.order, self.seed = sandwich, order, seed
         self._supernets = [layer for layer in learner._flatten_layers() if isinstance(layer, Supernet)]
-        self._expected_cost = ExpectedCost(self.space, self.input_shape_of_images, latency)
-        ends = cost_ends(self.space, self.budget.kind, self.input_shape_of_images, latency)
-        self._dearest_first = [ends[1].picks_in(self.space), ends[0].picks_in(self.space)]
+        self._expected_cost = ExpectedCost(self.space, self.image_shape, latency)
         self._temperature = Temperature(temperature[0], temperature[1], steps - self.first_move)
         self._logits = {
             name: self.add_weight(shape=(len(values),), initializer="zeros", name=name.replace(".", "_"))
@@ -161,7 +159,7 @@ class ArchitectureSearch(keras.Model):
     def picks(self) -> dict[str, Value]:
         """The most likely picks whose network meets the budget; see `likely_picks`."""
         chances = {name: row.tolist() for name, row in self.probabilities().items()}
-        return likely_picks(self.space, chances, self.budget, self.input_shape_of_images, latency=self.latency)
+        return likely_picks(self.space, chances, self.budget, self.image_shape, latency=self.latency)
 
     def derive(self) -> Architecture:
         """The most likely network that meets the budget."""
@@ -358,10 +356,9 @@ class ArchitectureSearch(keras.Model):
 
     def _ends(self) -> list[dict[str, Tensor]]:
         """The choices of the dearest network and of the cheapest."""
-        return [
-            {name: tf.constant(row) for name, row in choices.one_hot(self.space, picks).items()}
-            for picks in self._dearest_first
-        ]
+        low, high = cost_ends(self.space, self.budget.kind, self.image_shape, self.latency)
+        ends = [choices.one_hot(self.space, path.picks_in(self.space)) for path in (high, low)]
+        return [{name: tf.constant(row) for name, row in end.items()} for end in ends]
 
 
 def _mean(terms: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
@@ -379,27 +376,3 @@ def _check(learner: Learner, steps: int, warmup: float, every: int) -> None:
             f"steps is {steps}, every is {every}, warmup is {warmup:g}: give at least 1 of the first two, and of the "
             "third a share in [0, 1) that leaves steps to search in"
         )
-
-
-def checked_budget(
-    budget: Budget | None, space: Architecture, shape: Sequence[int], latency: LatencyTable | None
-) -> Budget:
-    """The budget, if a space reaches it.
-
-    Raises:
-        ValueError: There is none, with a proposal; it is out of reach; or table and budget do not go together.
-    """
-    if budget and budget.kind == "latency" and latency is None:
-        raise ValueError("a budget of milliseconds needs a table of latencies, which ssl-keras latency measures")
-    low, high = cost_range(space, budget.kind if budget else "macs", shape, latency)
-    if budget is None:
-        proposed = Budget(macs=float(f"{(low * high) ** 0.5:.2g}"))
-        raise ValueError(
-            f"a search needs a budget, or it only grows the network: this space reaches from {readable(low)} to "
-            f"{readable(high)} multiply-adds an image, so try Budget(macs={proposed.amount:g})"
-        )
-    if not low <= budget.amount <= high:
-        raise ValueError(
-            f"the budget of {budget} is out of reach: this space's networks have {readable(low)} to {readable(high)}"
-        )
-    return budget

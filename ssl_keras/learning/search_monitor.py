@@ -10,6 +10,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from ssl_keras.learning.learner import Batch
+from ssl_keras.learning.monitors import keep_until
 
 Logs = dict[str, Any]
 CELL = 12
@@ -35,8 +36,7 @@ class SearchMonitor(keras.callbacks.Callback):
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
         """Drops what a run that goes on will measure again, and opens the event file."""
-        rows = self.file.read_text().splitlines() if self.file.exists() else []
-        self.file.write_text("".join(f"{row}\n" for row in rows if json.loads(row)["step"] <= self.model.step))
+        keep_until(self.file, self.model.step)
         self._writer = tf.summary.create_file_writer(str(self.tensorboard))
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:

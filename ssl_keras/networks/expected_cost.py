@@ -31,7 +31,7 @@ class ExpectedCost:
         space = parse(architecture) if isinstance(architecture, str) else architecture
         # One table for all costs: (..., 3)
         self._tables = [
-            (table.decisions, np.stack([table.params, table.macs, table.latency], -1).reshape(*table.shape, 3))
+            (table.decisions, np.array([table.params, table.macs, table.latency], "float32").T.reshape(*table.shape, 3))
             for table in cost_tables(space, input_shape, latency)
         ]
 
@@ -41,7 +41,5 @@ class ExpectedCost:
         Args:
             choices: Decision → probabilities (n,).
         """
-        total = sum(
-            expectation(table.astype("float32"), [choices[name] for name in names]) for names, table in self._tables
-        )
+        total = sum(expectation(table, [choices[name] for name in names]) for names, table in self._tables)
         return {"params": total[0], "macs": total[1], "latency": total[2]}
