@@ -1,12 +1,16 @@
 """An architecture for procedural scenes (shapes), under a budget: search, train, compare, nothing to download.
 
+Views, loss, heads and optimizer are those of the experiment demo.
+
 Command:  ssl-keras search demo_search
 Hardware: two CPU cores
 Time:     unmeasured
 Result:   unmeasured
 """
 
-from ssl_keras.experiments.settings import Crops, Heads, Objective, Optimization, Search, Searching
+from ssl_keras.configs.demo import config as demo
+
+from ssl_keras.experiments.settings import Search, Searching
 
 config = Search(
     data="shapes",
@@ -15,9 +19,9 @@ config = Search(
     epochs=5,
     batch_size=256,
     out="runs/demo-search",
-    views=Crops(large=2, smallest_area=0.15),
-    loss=Objective(temperature=0.1, contrastive_weight=1.0, invariance_weight=0.1),
-    heads=Heads(projector_hidden=512, projection=128, predictor_hidden=512),
-    optimization=Optimization(optimizer="sgd", learning_rate=0.4, weight_decay=1e-4, target_ema=0.99),
+    views=demo.views,
+    loss=demo.loss,
+    heads=demo.heads,
+    optimization=demo.optimization,
     search=Searching(epochs=6),
 )

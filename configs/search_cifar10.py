@@ -8,7 +8,9 @@ Time:     unmeasured
 Result:   unmeasured
 """
 
-from ssl_keras.experiments.settings import Crops, Heads, Objective, Optimization, Search, Searching
+from ssl_keras.configs.cifar10 import config as cifar10
+
+from ssl_keras.experiments.settings import Heads, Search, Searching
 
 config = Search(
     data="tfds:cifar10",
@@ -18,9 +20,9 @@ config = Search(
     epochs=5,
     batch_size=256,
     out="runs/search_cifar10",
-    views=Crops(large=2, smallest_area=0.2),
-    loss=Objective(temperature=0.2, contrastive_weight=1.0, invariance_weight=0.3),
+    views=cifar10.views,
+    loss=cifar10.loss,
     heads=Heads(projector_hidden=512, projection=128),
-    optimization=Optimization(optimizer="sgd", learning_rate=0.4, weight_decay=1e-4, target_ema=0.9),
+    optimization=cifar10.optimization,
     search=Searching(epochs=10),
 )

@@ -5,23 +5,11 @@ Hardware: TPUs or eight GPUs
 Time:     unmeasured
 Result:   unmeasured
 
-Warm-up, one step of the architecture to two of the weights and Adam for it are those of the published searches; numbers
-of epochs are our choice.
+All else is as in the experiment search_imagenet.
 """
 
-from ssl_keras.experiments.settings import Compute, Crops, Heads, Objective, Optimization, Search, Searching
+from dataclasses import replace
 
-config = Search(
-    data="tfds:i_naturalist2021:train",
-    macs="300M",
-    image_size=224,
-    epochs=100,
-    batch_size=4096,
-    out="runs/search_inat2021",
-    views=Crops(large=2),
-    loss=Objective(temperature=0.2, contrastive_weight=0.3, invariance_weight=5.0, same_view_pairs=True, negatives=10),
-    heads=Heads(projector_hidden=4096, projection=256),
-    optimization=Optimization(optimizer="lars", warmup_epochs=10.0),
-    compute=Compute(precision="mixed_bfloat16", strategy="mirrored"),
-    search=Searching(epochs=100),
-)
+from ssl_keras.configs.search_imagenet import config as imagenet
+
+config = replace(imagenet, data="tfds:i_naturalist2021:train", out="runs/search_inat2021")

@@ -11,7 +11,7 @@ import sys
 import tempfile
 import traceback
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, make_dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -46,28 +46,9 @@ CHATTER = ("absl::InitializeLog", "oneDNN custom operations")
 PACKAGE = str(Path(__file__).parent)
 
 
-Experiment = tyro.conf.Positional[Annotated[str | None, tyro.conf.arg(metavar="[EXPERIMENT]")]]
-
-
-@dataclass(frozen=True)
-class _PretrainCommand:
-    """Learn an encoder from images without labels, into a run folder."""
-
-    config: Experiment = None
-    """A shipped experiment, or a .py or .json file; the options below override it."""
-    options: Annotated[settings.Pretrain, tyro.conf.arg(name="")] = field(default_factory=settings.Pretrain)
-
-
-@dataclass(frozen=True)
-class _SearchCommand:
-    """Learn architecture and weights under a budget, then train what was found."""
-
-    config: Experiment = None
-    """A shipped experiment, or a .py or .json file; the options below override it."""
-    options: Annotated[settings.Search, tyro.conf.arg(name="")] = field(default_factory=settings.Search)
-
-
-COMMANDS: dict[str, type[Any]] = {"pretrain": _PretrainCommand, "search": _SearchCommand}
+EXPERIMENT_HELP = "A shipped experiment, or a .py or .json file; the options below override it."
+Experiment = tyro.conf.Positional[Annotated[str | None, tyro.conf.arg(metavar="[EXPERIMENT]", help=EXPERIMENT_HELP)]]
+COMMANDS = ("pretrain", "search")
 """Verbs that take an experiment, and its options beside it."""
 
 
@@ -153,7 +134,12 @@ def parse_arguments(verb: str, words: Sequence[str]) -> Any:
     program = f"ssl-keras {verb}"
     if verb not in COMMANDS:
         return tyro.cli(VERBS[verb], prog=program, args=words)
-    kind, command = VERBS[verb], COMMANDS[verb]
+    kind = VERBS[verb]
+    options = (
+        ("config", Experiment, None),
+        ("options", Annotated[kind, tyro.conf.arg(name="")], field(default_factory=kind)),
+    )
+    command: Any = make_dataclass("Command", options, frozen=True)
     defaults = load_config(name, kind) if (name := _config_name(words)) else kind()
     if _given("--minutes", words) and not _given("--epochs", words):
         defaults = replace(defaults, epochs="auto")
@@ -161,7 +147,7 @@ def parse_arguments(verb: str, words: Sequence[str]) -> Any:
         command,
         prog=program,
         args=words,
-        default=command(options=defaults),
+        default=command(None, defaults),
         description=f"{_summary(kind)}.\n\nExperiments: {', '.join(shipped(kind))}.",
     )
     if given.config and not name:

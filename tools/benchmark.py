@@ -340,8 +340,12 @@ def _one_of(what: str, case: dict[str, Any]) -> dict[str, float]:
     return found
 
 
-MEASURES = {"speed": (measure, speed), "step": (measure_step, step), "search": (measure_search, search)}
-"""What is measured to the function of one case, and to that of all."""
+MEASURES = {
+    "speed": (measure, speed, "speed.json"),
+    "step": (measure_step, step, "step_cost.json"),
+    "search": (measure_search, search, "search_cost.json"),
+}
+"""What is measured to the function of one case, to that of all, and to the file of results."""
 
 
 def main() -> None:
@@ -355,16 +359,15 @@ def main() -> None:
     parser.add_argument("--yardstick", help="Python of the environment that holds PyTorch")
     parser.add_argument("--case", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    one, every = MEASURES[arguments.what]
+    one, every, file = MEASURES[arguments.what]
     if arguments.case:
         print(json.dumps(one(json.loads(arguments.case))))
         return
     rows = every(arguments)
     machine = f"{platform.machine()}, {os.cpu_count()} cores"
-    name = {"speed": "speed", "step": "step_cost", "search": "search_cost"}[arguments.what]
     RESULTS.mkdir(exist_ok=True)
     text = json.dumps({"machine": machine, "steps": arguments.steps, "rows": rows}, indent=1)
-    (RESULTS / f"{name}.json").write_text(text + "\n")
+    (RESULTS / file).write_text(text + "\n")
 
 
 def _save_images(arguments: argparse.Namespace, path: str) -> None:

@@ -14,6 +14,7 @@ A minute a search on one core; each finished one is a JSON file, so that the sam
 
 import argparse
 import collections
+import dataclasses
 import json
 import os
 from collections.abc import Iterator
@@ -29,6 +30,7 @@ import tensorflow as tf
 
 import ssl_keras as sk
 from ssl_keras.experiments.run_folder import write_json
+from ssl_keras.learning.estimators import Estimator
 from ssl_keras.scenarios.results import provenance
 
 SIDE, BATCH, STEPS, PAIRS = 16, 64, 800, 12
@@ -92,23 +94,42 @@ def learner_of(space: str, labels: bool, seed: int) -> Any:
     )
 
 
-def search(case: str, seed: int) -> dict[str, Any]:
-    """One search; what it took, how sure it was, and what the truth is."""
-    space, picked = (SPACE, (TRUTH, RIVAL)) if case.startswith("planted") else (CONTROL, EITHER)
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """A space, two networks in it that the budget pays for alike, and how it is searched."""
+
+    space: str = SPACE
+    rivals: tuple[dict[str, Any], dict[str, Any]] = (TRUTH, RIVAL)
+    labels: bool = False
+    estimator: Estimator = "score"
+
+
+CASES = {
+    "planted, without labels": Case(),
+    "control, without labels": Case(CONTROL, EITHER),
+    "planted, with labels": Case(labels=True),
+    "planted, without labels, straight-through": Case(estimator="straight_through"),
+}
+
+
+def search(name: str, seed: int) -> dict[str, Any]:
+    """One search; what it took, and how sure it was."""
+    case = CASES[name]
+    space, picked = case.space, case.rivals
     costs = [sk.cost(sk.parse(space).freeze(picks), (SIDE, SIDE, 3)).macs for picks in picked]
     assert abs(costs[0] / costs[1] - 1) < 0.01, "the budget would tell the truth"
     searching = sk.ArchitectureSearch(
-        learner_of(space, case.endswith(", with labels"), seed),
+        learner_of(space, case.labels, seed),
         sk.Budget(macs=sum(costs) / 2),
         steps=STEPS,
-        estimator="straight_through" if case.endswith("straight-through") else "score",
+        estimator=case.estimator,
         seed=seed,
     )
     searching.compile(keras.optimizers.SGD(sk.warmup_cosine(0.1, STEPS, 20), momentum=0.9))
     searching.fit(batches(seed), steps_per_epoch=STEPS, verbose=0)
     keras.backend.clear_session()
     return {
-        "case": case,
+        "case": name,
         "seed": seed,
         "picks": searching.picks(),
         "probabilities": {name: [round(float(p), 4) for p in row] for name, row in searching.probabilities().items()},
@@ -132,7 +153,7 @@ def table(folder: Path) -> dict[str, Any]:
             {
                 "case": case,
                 "seeds": len(runs),
-                "found the truth": right if case.startswith("planted") else "–",
+                "found the truth": right if CASES[case].space == SPACE else "–",
                 "outcomes": outcomes,
                 "entropy, mean (range)": f"{np.mean(entropies):.2f} ({min(entropies):.2f}–{max(entropies):.2f})",
             }
@@ -140,20 +161,12 @@ def table(folder: Path) -> dict[str, Any]:
     return {"rows": rows, "provenance": provenance(0, {}, {"space": SPACE, "steps": STEPS, "batch": BATCH})}
 
 
-CASES = (
-    "planted, without labels",
-    "control, without labels",
-    "planted, with labels",
-    "planted, without labels, straight-through",
-)
-
-
 def main() -> None:
     """Runs what is missing, or writes the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True, help="folder of finished searches")
     parser.add_argument("--seeds", type=int, nargs="+", default=list(range(10)))
-    parser.add_argument("--cases", nargs="+", choices=CASES, default=CASES)
+    parser.add_argument("--cases", nargs="+", choices=CASES, default=list(CASES))
     parser.add_argument("--table", type=Path, help="write the table of what is finished there")
     options = parser.parse_args()
     for seed in options.seeds:

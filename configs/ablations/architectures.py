@@ -13,7 +13,7 @@ kind of network the same rates. What searches found is added as it is found.
 from ssl_keras.configs.ablations.relicv2 import BASE as RELICV2
 from ssl_keras.configs.ablations.relicv2 import RATES, Fields
 
-from ssl_keras.architecture.derivation import Budget
+from ssl_keras.architecture.derivation import Budget, cost_ends
 from ssl_keras.architecture.spaces import family_at, random_at, small_images_space
 
 PASSES, TRIAL_PASSES = 100_000, 50_000
@@ -27,7 +27,7 @@ BUDGET, SIDE = Budget(macs=10e6), 32
 SPACE = small_images_space(8)
 RANDOM = range(8)
 
-_LARGEST, _SMALLEST = (SPACE.freeze({name: values[end] for name, values in SPACE.decisions.items()}) for end in (-1, 0))
+_SMALLEST, _LARGEST = (SPACE.freeze(path.picks_in(SPACE)) for path in cost_ends(SPACE, "macs", (SIDE, SIDE, 3)))
 NETWORKS = {
     "ResNet-18 in width": family_at("resnet18", BUDGET, SIDE),
     "ResNet-18 in depth": family_at("resnet18", BUDGET, SIDE, depth=1.5),

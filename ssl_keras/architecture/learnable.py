@@ -103,14 +103,16 @@ def _table(
     own = {token: values for token, values in stage.decisions.items() if token != "a"}
     axes = {arriving[0]: arriving[1]} | {f"stage{number}.{token}": values for token, values in own.items()}
     any_activation = {"a": stage.decisions["a"][0]} if "a" in stage.decisions else {}  # NOTE: they count as equal
-    entries = []
+    counted: list[Cost] = []
     for filters, *picks in product(*axes.values()):
         frozen = stage.freeze(dict(zip(own, picks, strict=True)) | any_activation)
         # A stage alone, on an image of what arrives.
-        counted = cost(Architecture((frozen,)), (*size, int(filters))) if frozen else Cost(0, 0, ())
-        milliseconds = sum(latency.of(one.block) for one in counted.blocks) if latency else 0.0
-        entries.append((counted.params, counted.macs, float(milliseconds)))
+        counted.append(cost(Architecture((frozen,)), (*size, int(filters))) if frozen else Cost(0, 0, ()))
     open_axes = {name: values for name, values in axes.items() if len(values) > 1}
-    shape = tuple(len(values) for values in open_axes.values())
-    params, macs, taken = ([entry[kind] for entry in entries] for kind in range(3))
-    return CostTable(tuple(open_axes), shape, tuple(map(int, params)), tuple(map(int, macs)), tuple(taken))
+    return CostTable(
+        decisions=tuple(open_axes),
+        shape=tuple(map(len, open_axes.values())),
+        params=tuple(each.params for each in counted),
+        macs=tuple(each.macs for each in counted),
+        latency=tuple(sum(latency.of(one.block) for one in each.blocks) if latency else 0.0 for each in counted),
+    )

@@ -21,9 +21,9 @@ def shipped(kind: type[Pretrain] | None = None) -> dict[str, str]:
     """The experiments that ship with ssl_keras, of one kind or of all: name to the first line of its docstring."""
     folder = importlib.resources.files("ssl_keras.configs")
     names = sorted(item.name for item in folder.iterdir() if item.name.endswith(".py") and item.name != "__init__.py")
-    texts = {name.removesuffix(".py"): (folder / name).read_text() for name in names}
-    sets = f"config = {kind.__name__}(" if kind else ""
-    return {name: _first_line(text) for name, text in texts.items() if sets in text}
+    with importlib.resources.as_file(folder) as files:
+        chosen = [name for name in names if kind in (None, type(runpy.run_path(str(files / name))["config"]))]
+    return {name.removesuffix(".py"): _first_line((folder / name).read_text()) for name in chosen}
 
 
 def load_config(name_or_path: str, kind: type[Pretrain] = Pretrain) -> Any:

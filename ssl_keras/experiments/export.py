@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -132,14 +133,20 @@ def _read_savedmodel(path: Path, images: Floats) -> Floats:
     return np.asarray(module.serve(images))
 
 
-def _write_litert(model: keras.Model, shape: tuple[int, int, int], path: Path) -> None:
-    model.export(path, format="litert", verbose=False, input_signature=[_one_size(shape)])
+def write_litert(model: keras.Model, shape: tuple[int, int, int], path: Path, batch_size: int | None = None) -> None:
+    """Exports a model of images (H, W, C) to LiteRT; a batch size of None stays free."""
+    model.export(path, format="litert", verbose=False, input_signature=[_one_size(shape, batch_size)])
+
+
+def litert_interpreter(path: Path, threads: int | None = None) -> Any:
+    """What runs an exported file; None takes as many threads as LiteRT likes."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*tf.lite.Interpreter is deprecated")
+        return tf.lite.Interpreter(model_content=path.read_bytes(), num_threads=threads)
 
 
 def _read_litert(path: Path, images: Floats) -> Floats:
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*tf.lite.Interpreter is deprecated")
-        interpreter = tf.lite.Interpreter(model_content=path.read_bytes())
+    interpreter = litert_interpreter(path)
     taken = interpreter.get_input_details()[0]["index"]
     interpreter.resize_tensor_input(taken, images.shape)
     interpreter.allocate_tensors()
@@ -164,14 +171,14 @@ def _read_onnx(path: Path, images: Floats) -> Floats:
     return np.asarray(session.run(None, {session.get_inputs()[0].name: images})[0])
 
 
-def _one_size(shape: tuple[int, int, int]) -> keras.InputSpec:
-    """Runtimes on devices want one image size; the batch stays free."""
-    return keras.InputSpec(shape=(None, *shape), dtype="float32", name="images")
+def _one_size(shape: tuple[int, int, int], batch_size: int | None = None) -> keras.InputSpec:
+    """Runtimes on devices want one image size; the batch may stay free."""
+    return keras.InputSpec(shape=(batch_size, *shape), dtype="float32", name="images")
 
 
 EXPORTERS = {
     "keras": Exporter("encoder_plain.keras", _write_keras, _read_keras),
     "savedmodel": Exporter("savedmodel", _write_savedmodel, _read_savedmodel),
-    "litert": Exporter("encoder.tflite", _write_litert, _read_litert),
+    "litert": Exporter("encoder.tflite", write_litert, _read_litert),
     "onnx": Exporter("encoder.onnx", _write_onnx, _read_onnx, needs=("tf2onnx", "onnxruntime")),
 }

@@ -5,7 +5,6 @@ import platform
 import re
 import tempfile
 import time
-import warnings
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -19,6 +18,7 @@ from ssl_keras.architecture.grammar import Architecture, parse
 from ssl_keras.architecture.latency import LatencyTable, blocks_of
 from ssl_keras.architecture.layout import Block
 from ssl_keras.experiments.checks import ConfigError
+from ssl_keras.experiments.export import litert_interpreter, write_litert
 from ssl_keras.experiments.progress import CONSOLE, Counter
 from ssl_keras.experiments.run_folder import check_writable, write_json
 from ssl_keras.experiments.settings import Latency
@@ -106,7 +106,8 @@ def _held(path: Path, device: str) -> LatencyTable:
 
 def _block_seconds(block: Block, device: str) -> float:
     """What a block adds: the time of a model of it alone, less that of a model which only passes the images on."""
-    shape = (*(side or 1 for side in block.in_size), block.in_filters)
+    height, width = (side or 1 for side in block.in_size)
+    shape = (height, width, block.in_filters)
     images = keras.Input(shape)
     model = keras.Model(images, BUILDERS[block.op](images, BlockBuilder(block, synchronized=False, seed=0)))
     taken = seconds(_call(model, shape, device))
@@ -126,18 +127,16 @@ def _nothing(shape: tuple[int, int, int]) -> keras.Model:
     return keras.Model(images, keras.layers.GlobalAveragePooling2D()(normalization(shape[-1])(images)))
 
 
-def _call(model: keras.Model, shape: tuple[int, ...], device: str) -> Call:
+def _call(model: keras.Model, shape: tuple[int, int, int], device: str) -> Call:
     images = np.random.default_rng(0).random((1, *shape), np.float32)
     if device == "graph":
         traced = tf.function(lambda x: model(x, training=False)).get_concrete_function(tf.TensorSpec(images.shape))
         tensor = tf.constant(images)
         return lambda: traced(tensor)
-    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*tf.lite.Interpreter is deprecated")
+    with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "model.tflite"
-        signature = [keras.InputSpec(shape=(1, *shape), dtype="float32")]
-        model.export(file, format="litert", verbose=False, input_signature=signature)
-        interpreter = tf.lite.Interpreter(model_content=file.read_bytes(), num_threads=1)
+        write_litert(model, shape, file, batch_size=1)
+        interpreter = litert_interpreter(file, threads=1)
     interpreter.allocate_tensors()
     interpreter.set_tensor(interpreter.get_input_details()[0]["index"], images)
     return interpreter.invoke

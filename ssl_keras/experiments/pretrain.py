@@ -13,7 +13,6 @@ import numpy as np
 from ssl_keras.data.evaluation import resize_crop
 from ssl_keras.data.sources import at_most
 from ssl_keras.experiments import pictures
-from ssl_keras.experiments.config_files import to_dict
 from ssl_keras.experiments.naming import run_name
 from ssl_keras.experiments.progress import CONSOLE, TrainingProgress, show
 from ssl_keras.experiments.run_folder import RunFolder, replacing, write_json
@@ -21,7 +20,6 @@ from ssl_keras.experiments.settings import Pretrain
 from ssl_keras.experiments.setup import Schedule, Setup
 from ssl_keras.learning import monitors
 from ssl_keras.learning.checkpoints import Checkpoints
-from ssl_keras.learning.distribution import strategy
 from ssl_keras.learning.learner import Learner
 from ssl_keras.reports.page import write_report
 
@@ -47,16 +45,11 @@ def run(config: Pretrain) -> Path:
     path = Path(config.out if config.out != "auto" else f"runs/{name}")
     setup = Setup(config)
     _ = setup.masks  # refused here, before there is a run folder
-    resolved = to_dict(config) | {"image_size": setup.image_size, "batch_size": setup.batch_size}
-    keras.config.set_dtype_policy(config.compute.precision)
-    try:
-        with strategy(config.compute.strategy).scope(), RunFolder(path, resolved, setup.architecture) as folder:
-            if (folder / "encoder.keras").is_file():
-                CONSOLE.print(f"{path} holds a finished run; nothing is left to do")
-            else:
-                _train(setup, folder)
-    finally:
-        keras.config.set_dtype_policy("float32")
+    with setup.computing(), RunFolder(path, setup.resolved, setup.architecture) as folder:
+        if (folder / "encoder.keras").is_file():
+            CONSOLE.print(f"{path} holds a finished run; nothing is left to do")
+        else:
+            _train(setup, folder)
     return path
 
 

@@ -132,9 +132,7 @@ class RunFolder:
     def _claim(self, architecture: str) -> None:
         path = self.path / "config.json"
         if path.is_file():
-            # Options that did not exist when the run began have today's defaults.
-            held = to_dict(from_dict(self.kind, json.loads(path.read_text())))
-            _refuse_other_run(self.path, held, self.config)
+            _refuse_other_run(self.path, _held(path, self.kind), self.config)
             return
         write_text(self.path / "architecture.txt", architecture + "\n")
         write_json(path, self.config)
@@ -152,13 +150,18 @@ def refuse_other(folder: Path, wanted: Mapping[str, Any]) -> None:
     """
     _refuse_foreign(folder)
     if (folder / "config.json").is_file():
-        held = to_dict(from_dict(Pretrain, json.loads((folder / "config.json").read_text())))
+        held = _held(folder / "config.json", Pretrain)
         _refuse_other_run(folder, {name: value for name, value in held.items() if name in wanted}, wanted)
 
 
 def contents(folder: Path) -> list[str]:
     """Names of what a folder holds, hidden files aside; none where it does not exist."""
     return sorted(item.name for item in folder.iterdir() if not item.name.startswith(".")) if folder.exists() else []
+
+
+def _held(path: Path, kind: type[Pretrain]) -> dict[str, Any]:
+    """The config in a file; options that did not exist when its run began have today's defaults."""
+    return to_dict(from_dict(kind, json.loads(path.read_text())))
 
 
 def _refuse_foreign(folder: Path) -> None:

@@ -23,7 +23,6 @@ from ssl_keras.architecture.latency import LatencyTable
 from ssl_keras.architecture.spaces import SMALL_IMAGES, family_at, random_at, space_for
 from ssl_keras.experiments import evaluate, pretrain
 from ssl_keras.experiments.checks import ConfigError
-from ssl_keras.experiments.config_files import to_dict
 from ssl_keras.experiments.latency import read_table
 from ssl_keras.experiments.naming import named_architecture, run_name
 from ssl_keras.experiments.progress import CONSOLE, show
@@ -32,7 +31,6 @@ from ssl_keras.experiments.settings import Evaluate, Pretrain, Search
 from ssl_keras.experiments.setup import Schedule, Setup, measure_statistics
 from ssl_keras.learning import monitors
 from ssl_keras.learning.checkpoints import Checkpoints
-from ssl_keras.learning.distribution import strategy
 from ssl_keras.learning.search import ArchitectureSearch
 from ssl_keras.learning.search_monitor import SearchMonitor
 from ssl_keras.networks.supernet import build_supernet
@@ -177,9 +175,9 @@ def _refuse_early(setup: SearchSetup, out: Path) -> None:
     if config.search.label:
         setup.source.labels(config.search.label)
     checked_budget(setup.budget_or_proposal, setup.space, setup.input_shape, setup.latency)
-    sizes = {"image_size": setup.image_size, "batch_size": setup.batch_size}
-    wanted = to_dict(_pretraining(config)) | sizes
-    refuse_other(out, {name: value for name, value in wanted.items() if name != "architecture"})
+    decided_later = ("architecture",)
+    wanted = {field.name: setup.resolved[field.name] for field in fields(Pretrain) if field.name not in decided_later}
+    refuse_other(out, wanted)
 
 
 def _baselines(setup: SearchSetup, found: dict[str, Any]) -> dict[str, Architecture]:
@@ -197,19 +195,10 @@ def _baselines(setup: SearchSetup, found: dict[str, Any]) -> dict[str, Architect
 
 def search(setup: SearchSetup, path: Path) -> dict[str, Any]:
     """Runs the search into its folder, unless it is finished; returns what `FOUND` holds."""
-    config = setup.config
-    resolved = to_dict(config) | {"image_size": setup.image_size, "batch_size": setup.batch_size}
-    keras.config.set_dtype_policy(config.compute.precision)
-    try:
-        with (
-            strategy(config.compute.strategy).scope(),
-            RunFolder(path, resolved, setup.architecture, kind=Search) as folder,
-        ):
-            if not (folder / FOUND).is_file():
-                _search(setup, folder)
-            found: dict[str, Any] = json.loads((folder / FOUND).read_text())
-    finally:
-        keras.config.set_dtype_policy("float32")
+    with setup.computing(), RunFolder(path, setup.resolved, setup.architecture, kind=Search) as folder:
+        if not (folder / FOUND).is_file():
+            _search(setup, folder)
+        found: dict[str, Any] = json.loads((folder / FOUND).read_text())
     CONSOLE.print(f"found {found['name']}: {found['architecture']}", soft_wrap=True)
     return found
 

@@ -1,6 +1,8 @@
 """From a config to the things that it names: images, encoder, views, learner, schedule."""
 
+import contextlib
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -13,9 +15,11 @@ from ssl_keras.data.masks import Masks, open_masks
 from ssl_keras.data.sources import Source, at_most, open_source, take
 from ssl_keras.data.views import ViewBatches, Views, view_batches
 from ssl_keras.experiments.checks import ConfigError
+from ssl_keras.experiments.config_files import to_dict
 from ssl_keras.experiments.naming import APPLICATIONS, encoder_file, named_architecture
 from ssl_keras.experiments.recipes import MODES, Recipe, recipe
 from ssl_keras.experiments.settings import Pretrain
+from ssl_keras.learning.distribution import strategy
 from ssl_keras.learning.learner import Learner
 from ssl_keras.learning.optimizers import LARS
 from ssl_keras.learning.relicv2 import ReLICv2
@@ -79,6 +83,21 @@ class Setup:
                 f"give --batch-size {2 ** int(math.log2(source.size))} or less, or auto"
             )
         return source
+
+    @property
+    def resolved(self) -> dict[str, Any]:
+        """The config as plain JSON types, with what was auto and the images decided."""
+        return to_dict(self.config) | {"image_size": self.image_size, "batch_size": self.batch_size}
+
+    @contextlib.contextmanager
+    def computing(self) -> Iterator[None]:
+        """Within it layers are made in the config's precision and under its strategy."""
+        keras.config.set_dtype_policy(self.config.compute.precision)
+        try:
+            with strategy(self.config.compute.strategy).scope():
+                yield
+        finally:
+            keras.config.set_dtype_policy("float32")
 
     @cached_property
     def batch_size(self) -> int:

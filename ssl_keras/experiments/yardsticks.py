@@ -11,7 +11,6 @@ from ssl_keras.experiments.pretrain import fit
 from ssl_keras.experiments.progress import show
 from ssl_keras.experiments.run_folder import replacing
 from ssl_keras.experiments.setup import Schedule, Setup, measure_statistics
-from ssl_keras.learning.distribution import strategy
 from ssl_keras.saving import load
 
 
@@ -39,14 +38,10 @@ def supervised(run: Path, setup: Setup, label: str) -> keras.Model:
     if path.is_file():
         return load(path)
     schedule = Schedule(**json.loads((run / "schedule.json").read_text()))
-    keras.config.set_dtype_policy(setup.config.compute.precision)
-    try:
-        with strategy(setup.config.compute.strategy).scope():
-            learner = setup.supervised(schedule, label)
-            show("Training the yardstick with labels", {"labels": label, "schedule": f"{schedule.steps} steps"})
-            fit(setup, learner, schedule, [], label)
-    finally:
-        keras.config.set_dtype_policy("float32")
+    with setup.computing():
+        learner = setup.supervised(schedule, label)
+        show("Training the yardstick with labels", {"labels": label, "schedule": f"{schedule.steps} steps"})
+        fit(setup, learner, schedule, [], label)
     with replacing(path) as temporary:
         learner.encoder.save(temporary)
     return load(path)

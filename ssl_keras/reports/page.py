@@ -12,7 +12,7 @@ from typing import Any
 from ssl_keras.architecture.grammar import ArchitectureError
 from ssl_keras.reports import plots, results
 from ssl_keras.reports.drawing import architecture_drawing
-from ssl_keras.reports.search import Found, read_search, strings
+from ssl_keras.reports.search import Found, strings
 from ssl_keras.reports.style import CSS
 
 PICTURES = {
@@ -90,8 +90,16 @@ def read_run(folder: Path) -> Run:
         _json_lines(folder / "metrics.jsonl"),
         found.get("rows", []),
         found.get("provenance", {}),
-        read_search(folder),
+        _read_search(folder / "search"),
     )
+
+
+def _read_search(folder: Path) -> Found | None:
+    """What a finished search left there, if one did."""
+    facts = _json(folder / "found.json")
+    if not facts:
+        return None
+    return Found(facts, _json_lines(folder / "metrics.jsonl"), _json_lines(folder / "probabilities.jsonl"))
 
 
 def page(run: Run) -> str:

@@ -1,10 +1,8 @@
 """How an architecture came about: the part of a report that a search adds."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
-from pathlib import Path
 from typing import Any
 
 from ssl_keras.architecture.derivation import TOLERANCE, Budget, readable
@@ -41,18 +39,6 @@ class Found:
 
 SURE = 0.3
 """Entropy, as a share of its maximum, below which a search counts as decided. NOTE: our choice."""
-
-
-def read_search(run: Path) -> Found | None:
-    """The search of a run folder, if it has a finished one."""
-    folder = run / "search"
-    if not (folder / "found.json").is_file():
-        return None
-    lines = {
-        name: [json.loads(line) for line in (folder / f"{name}.jsonl").read_text().splitlines()]
-        for name in ("metrics", "probabilities")
-    }
-    return Found(json.loads((folder / "found.json").read_text()), lines["metrics"], lines["probabilities"])
 
 
 def strings(found: Found) -> str:

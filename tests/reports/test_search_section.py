@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 from ssl_keras.reports.page import page, read_run
-from ssl_keras.reports.search import read_search
 from tests.reports.runs import write_run
 
 FOUND = {
@@ -46,7 +45,7 @@ def test_it_says_what_was_found_under_what_budget(run_folder: Path) -> None:
 def test_a_missed_budget_and_an_undecided_search_are_said(run_folder: Path) -> None:
     changed = FOUND | {"cost": {"macs": 8e5, "params": 2000}, "entropy": 0.9}
     (run_folder / "search" / "found.json").write_text(json.dumps(changed))
-    found = read_search(run_folder)
+    found = read_run(run_folder).search
     assert found is not None
     first, second = found.sentences()
     assert "nearest to 1 M" in first and "-20.0%" in first
@@ -59,4 +58,4 @@ def test_a_run_without_a_search_has_no_such_part(tmp_path: Path) -> None:
 
 def test_an_unfinished_search_is_not_reported(run_folder: Path) -> None:
     (run_folder / "search" / "found.json").unlink()
-    assert read_search(run_folder) is None
+    assert read_run(run_folder).search is None
