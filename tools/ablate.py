@@ -80,7 +80,7 @@ def run_cell(
 ) -> dict[str, Any]:
     """Trains one cell and judges it beside nothing else."""
     setup, images = Setup(config), open_source(config.data)
-    train, test = _held_out(images, config.seed) if tune else (images, images.split("test"))
+    train, test = held_out(images, config.seed) if tune else (images, images.split("test"))
     train = at_most(train, MOST_IMAGES, config.seed)
     # What is held out is not learned from either.
     setup.__dict__["source"] = train
@@ -94,10 +94,10 @@ def run_cell(
     started = time.monotonic()
     fit(setup, learner, schedule, [], label)
     seconds = time.monotonic() - started
-    scores = _scores(learner.encoder, train, test, setup.image_size, config.seed)
+    found = scores(learner.encoder, train, test, setup.image_size, config.seed)
     encoders = {name: learner.encoder}
     told = {"cell": name, "set": config.data, "seed": config.seed, "steps": steps, "macs_per_image": macs,
-            "seconds": round(seconds), **scores}  # fmt: skip
+            "seconds": round(seconds), **found}  # fmt: skip
     if tune:
         return told
     told |= {key: share.value for key, share in style.restyled(encoders, setup.image_size)[name].items()}
@@ -105,14 +105,15 @@ def run_cell(
     return told | {"cue conflict": style.cue_conflict(encoders, cues, setup.image_size)[name].value}
 
 
-def _scores(encoder: keras.Model, train: Source, test: Source, side: int, seed: int) -> dict[str, float]:
+def scores(encoder: keras.Model, train: Source, test: Source, side: int, seed: int) -> dict[str, float]:
     """Top-1 in percent on the set itself, by protocol."""
     parts = [part for source in (train, test) for part in (extract(encoder, source, side), source.labels("label"))]
     outcomes = {title: outcome for protocol in (knn, linear) for title, outcome in protocol(*parts, seed).items()}
     return {title: 100 * float(np.mean(outcome.correct)) for title, outcome in outcomes.items()}
 
 
-def _held_out(images: Source, seed: int) -> tuple[Source, Source]:
+def held_out(images: Source, seed: int) -> tuple[Source, Source]:
+    """Images in two parts, of four fifths and one fifth."""
     order = shuffled(images.size, seed)
     cut = images.size // 5
     return tuple(

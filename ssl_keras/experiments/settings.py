@@ -228,7 +228,7 @@ class Searching:
     def __post_init__(self) -> None:
         check_types(self)
         at_least(self, every=1, samples=2, cost_weight=0.0)
-        within(self, warmup=(0.0, 0.95))
+        within(self, warmup=(0.0, 1.0))
         if self.epochs != "auto":
             at_least(self, epochs=1)
 

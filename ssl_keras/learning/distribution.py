@@ -60,20 +60,23 @@ def sum_over_replicas(shares: list[Tensor]) -> list[Tensor]:
     return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, shares)
 
 
-def mean_of_shares(among: tf.distribute.Strategy, function: Callable[[Tensor], Tensor], batch: Tensor) -> Tensor:
+def mean_of_shares(
+    among: tf.distribute.Strategy, function: Callable[..., Tensor], batch: Tensor, *same: Tensor
+) -> Tensor:
     """Runs a function on every replica's share of a batch, and takes the mean of what comes out.
 
     Args:
         among: Whose replicas.
-        function: From a share to a tensor.
+        function: From a share, and what is the same for all, to a tensor; a ``tf.function`` where replicas meet in it.
         batch: Nested tensors whose first axis the number of replicas divides.
+        *same: Passed on to every replica.
     """
     count = among.num_replicas_in_sync
 
     def share(context: Any) -> Tensor:
         return tf.nest.map_structure(lambda part: tf.split(part, count)[context.replica_id_in_sync_group], batch)
 
-    found = among.run(function, args=(among.experimental_distribute_values_from_function(share),))
+    found = among.run(function, args=(among.experimental_distribute_values_from_function(share), *same))
     return among.reduce(tf.distribute.ReduceOp.MEAN, found, axis=None)
 
 

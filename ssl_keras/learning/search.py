@@ -6,7 +6,7 @@ learner.
 """
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import keras
@@ -244,16 +244,34 @@ class ArchitectureSearch(keras.Model):
 
         Changes nothing; the batch is shared by the replicas.
         """
+        soft = choices.softmax(self._logits)
+        return self._loss_by(soft, batch), self._loss_by(choices.largest(soft), batch)
+
+    def inherited_loss(self, picks: Mapping[str, Value] | Architecture, batch: Batch) -> float:
+        """The loss of a batch by one network of the space, with the weights that it has in the supernet.
+
+        Changes nothing; the batch is shared by the replicas, and BN takes the batch's own statistics.
+
+        Args:
+            picks: Every decision's value; or the network.
+            batch: Views, as the learner takes them.
+
+        Raises:
+            ArchitectureError: The network is not in the space.
+        """
+        hard = choices.one_hot(self.space, picks)
+        return self._loss_by({name: tf.constant(row) for name, row in hard.items()}, batch)
+
+    def _loss_by(self, taken: Choices, batch: Batch) -> float:
         kept = [(variable, variable.numpy()) for variable in self.learner.non_trainable_variables]
-        soft, hard = distribution.mean_of_shares(self.distribute_strategy, self._gap_of, batch).numpy()
+        loss = distribution.mean_of_shares(self.distribute_strategy, self._loss, batch, taken)
         for variable, value in kept:
             variable.assign(value)
-        return float(soft), float(hard)
+        return float(loss.numpy())
 
     @tf.function
-    def _gap_of(self, batch: Batch) -> Tensor:
-        soft = choices.softmax(self._logits)
-        return tf.stack([self._objective(each, batch)["loss"] for each in (soft, choices.largest(soft))])
+    def _loss(self, batch: Batch, taken: Choices) -> Tensor:
+        return self._objective(taken, batch)["loss"]
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""

@@ -280,6 +280,19 @@ def test_soft_and_hard_loss_agree_when_decided():
     assert soft == pytest.approx(hard, abs=1e-5)
 
 
+def test_an_inherited_loss_is_that_of_the_network_whatever_the_logits_say():
+    search = search_of(compiled=False)
+    search.learner.compile(keras.optimizers.SGD(0.1))
+    batch = next(iter(batches().dataset()))
+    first, last = ({name: values[place] for name, values in search.space.decisions.items()} for place in (0, -1))
+    losses = [search.inherited_loss(picks, batch) for picks in (first, last)]
+    assert abs(losses[0] - losses[1]) > 1e-4
+    assert search.inherited_loss(search.space.freeze(last), batch) == losses[1]
+    for logits in search.architecture_variables:
+        logits.assign(50.0 * np.eye(logits.shape[0])[0])
+    assert search.gap(batch)[1] == pytest.approx(losses[0], abs=1e-5)
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [

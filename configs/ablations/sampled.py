@@ -1,0 +1,23 @@
+"""Thirty networks drawn from the space that searches of 10 M multiply-adds use, each trained alone.
+
+Command:  OMP_NUM_THREADS=1 taskset -c 0 python tools/ablate.py sampled --out tools/results/sampled --seeds 0, once a
+          core; then python tools/rank_agreement.py
+Hardware: two CPU cores
+Time:     about 5 minutes a network
+Result:   unmeasured
+
+How they rank is what a supernet's ranking of them is held against. They cost from 2 M to 17 M multiply-adds.
+"""
+
+from ssl_keras.configs.ablations import architectures
+from ssl_keras.configs.ablations.relicv2 import Fields
+
+BASE, SPACE, PASSES = architectures.BASE, architectures.SPACE, architectures.PASSES
+EQUAL = "passes"
+SOURCES = ("tfds:cifar10",)
+
+NETWORKS = {f"sampled {number}": SPACE.sample(number) for number in range(30)}
+CELLS: dict[str, Fields] = {name: {"architecture": str(network)} for name, network in NETWORKS.items()}
+"""Name to the fields that differ."""
+TRIALS: dict[str, Fields] = {}
+"""None: every network learns as in the comparison of architectures."""
