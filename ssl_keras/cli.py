@@ -31,6 +31,7 @@ VERBS: dict[str, type[Any]] = {
     "pretrain": settings.Pretrain,
     "search": settings.Search,
     "latency": settings.Latency,
+    "launch": settings.Launch,
     "evaluate": settings.Evaluate,
     "embed": settings.Embed,
     "export": settings.Export,
@@ -40,9 +41,13 @@ VERBS: dict[str, type[Any]] = {
 """Verb to its settings; ``experiments/<verb>.py`` has the ``run`` that takes them."""
 
 BAD_INPUT, INTERRUPTED = 2, 130
+WITHOUT_TENSORFLOW = ("launch", "report")
+CLUSTER = "TF_CONFIG"
 HEAVY = ("tensorflow", "keras", "tensorflow_datasets")
 CHATTER = ("absl::InitializeLog", "oneDNN custom operations")
 """Lines that TensorFlow prints on every start whatever the log level."""
+LOST = ("UnavailableError", "AbortedError", "CancelledError", "DeadlineExceededError")
+"""What TensorFlow raises where a worker waits for another in vain."""
 PACKAGE = str(Path(__file__).parent)
 
 
@@ -84,6 +89,11 @@ def explain(error: Exception) -> str | None:
         return _explain_missing(error)
     if isinstance(error, OSError | ConfigError):
         return _one_line(error)
+    if CLUSTER in os.environ and type(error).__name__ in LOST:
+        return (
+            "another worker is gone, or cannot be reached: start all of them again with the same command, and they go "
+            f"on from the last checkpoint ({_one_line(error)[:120]})"
+        )
     raised_by = traceback.extract_tb(error.__traceback__)[-1].filename
     if isinstance(error, ValueError | ArithmeticError) and raised_by.startswith(PACKAGE):
         return _one_line(error)
@@ -104,13 +114,17 @@ def _dispatch(words: list[str]) -> None:
     for encoder in (getattr(config, name, None) for name in ("encoder", "init")):
         if encoder and not encoder.startswith(APPLICATIONS):
             encoder_file(encoder)
-    if verb != "report":
-        _start_tensorflow()
+    if verb not in WITHOUT_TENSORFLOW:
+        _start_tensorflow(config)
     importlib.import_module(f"ssl_keras.experiments.{verb}").run(config)
 
 
-def _start_tensorflow() -> None:
-    """Imports TensorFlow, and lets only such lines of its C++ start-up through as tell the user something."""
+def _start_tensorflow(config: Any) -> None:
+    """Imports TensorFlow, and lets only such lines of its C++ start-up through as tell the user something.
+
+    A strategy over several workers has to be made before anything else is.
+    """
+    compute = getattr(config, "compute", None)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     sys.stderr.flush()
     kept = os.dup(2)
@@ -118,7 +132,10 @@ def _start_tensorflow() -> None:
         os.dup2(said.fileno(), 2)
         try:
             with contextlib.suppress(ModuleNotFoundError):
-                importlib.import_module("tensorflow").config.list_logical_devices()
+                tensorflow = importlib.import_module("tensorflow")
+                if compute is not None and CLUSTER in os.environ:
+                    importlib.import_module("ssl_keras.learning.distribution").strategy(compute.strategy)
+                tensorflow.config.list_logical_devices()
         finally:
             os.dup2(kept, 2)
             os.close(kept)
@@ -132,6 +149,11 @@ def _start_tensorflow() -> None:
 def parse_arguments(verb: str, words: Sequence[str]) -> Any:
     """The settings that the words after a verb spell; ends the process on ``--help`` and on unknown options."""
     program = f"ssl-keras {verb}"
+    if verb == "launch":
+        own = next((place for place, word in enumerate(words) if word in VERBS), len(words))
+        if own < len(words):
+            parse_arguments(words[own], words[own + 1 :])  # mistakes are told once, not by every worker
+        words = [*words[:own], *(["--", *words[own:]] if own < len(words) else [])]
     if verb not in COMMANDS:
         return tyro.cli(VERBS[verb], prog=program, args=words)
     kind = VERBS[verb]

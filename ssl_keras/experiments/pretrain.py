@@ -9,17 +9,19 @@ from typing import Any
 
 import keras
 import numpy as np
+from rich.markup import escape
 
 from ssl_keras.data.evaluation import resize_crop
 from ssl_keras.data.sources import at_most
 from ssl_keras.experiments import pictures
+from ssl_keras.experiments.checks import ConfigError
 from ssl_keras.experiments.naming import run_name
 from ssl_keras.experiments.progress import CONSOLE, TrainingProgress, show
-from ssl_keras.experiments.run_folder import RunFolder, replacing, write_json
+from ssl_keras.experiments.run_folder import RunFolder, own_place, replacing, write_json
 from ssl_keras.experiments.settings import Pretrain
 from ssl_keras.experiments.setup import Schedule, Setup
-from ssl_keras.learning import monitors
-from ssl_keras.learning.checkpoints import Checkpoints
+from ssl_keras.learning import distribution, monitors
+from ssl_keras.learning.checkpoints import Checkpoints, SaveOnTermination
 from ssl_keras.learning.learner import Learner
 from ssl_keras.reports.page import write_report
 
@@ -45,11 +47,13 @@ def run(config: Pretrain) -> Path:
     path = Path(config.out if config.out != "auto" else f"runs/{name}")
     setup = Setup(config)
     _ = setup.masks  # refused here, before there is a run folder
-    with setup.computing(), RunFolder(path, setup.resolved, setup.architecture) as folder:
-        if (folder / "encoder.keras").is_file():
-            CONSOLE.print(f"{path} holds a finished run; nothing is left to do")
-        else:
-            _train(setup, folder)
+    with setup.computing(), own_place(path, distribution.is_chief()) as place:
+        with RunFolder(place, setup.resolved, setup.architecture) as folder:
+            if (path / "encoder.keras").is_file():
+                CONSOLE.print(f"{path} holds a finished run; nothing is left to do")
+            else:
+                _train(setup, folder, path / "checkpoint")
+        distribution.check_agreed(0, "the end of the run")
     return path
 
 
@@ -57,24 +61,43 @@ def fit(setup: Setup, learner: Learner, schedule: Schedule, callbacks: list[Any]
     """Trains a compiled learner to the end of its schedule, with progress; NaN stops it."""
     terms = tuple(metric.name for metric in learner.metrics)
     progress = TrainingProgress(schedule.steps, setup.batch_size, terms)
-    try:
+    termination = [SaveOnTermination(each) for each in callbacks if isinstance(each, Checkpoints)]
+    batches = setup.batches(label)
+
+    def go_on(steps: int, *others: Any) -> None:
         learner.fit(
-            setup.batches(label),
+            batches,
             epochs=schedule.epochs,
             initial_epoch=learner.step // schedule.steps_per_epoch,
-            steps_per_epoch=schedule.steps_per_epoch,
+            steps_per_epoch=steps,
             verbose=0,
-            callbacks=[monitors.StopAtNaN(), *callbacks, progress],
+            callbacks=[monitors.StopAtNaN(), *callbacks, *termination, progress, *others],
         )
+
+    try:
+        if begun := learner.step % schedule.steps_per_epoch:
+            go_on(schedule.steps_per_epoch - begun, StopAtEpochEnd())
+        if learner.step < schedule.steps:
+            go_on(schedule.steps_per_epoch)
     finally:
         progress.close()
+        for each in termination:
+            each.close()
 
 
-def _train(setup: Setup, folder: RunFolder) -> None:
+class StopAtEpochEnd(keras.callbacks.Callback):
+    """Ends ``fit`` with the epoch, which a run that was terminated in the middle of it still has to finish."""
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Asks to stop."""
+        self.model.stop_training = True
+
+
+def _train(setup: Setup, folder: RunFolder, kept: Path) -> None:
     started = time.monotonic()
     schedule = _kept_schedule(setup, folder)
     learner = setup.learner(schedule)
-    checkpoints = Checkpoints(folder / "checkpoint", every=_every(setup.config.monitor.checkpoint_every, schedule))
+    checkpoints = Checkpoints(kept, every=_every(setup.config.monitor.checkpoint_every, schedule), warn=warn)
     step = checkpoints.restore(learner)
     show(f"Pre-training into {folder.path}", setup.describe(learner, schedule))
     if step:
@@ -96,6 +119,8 @@ def _kept_schedule(setup: Setup, folder: RunFolder) -> Schedule:
     if path.is_file():
         return Schedule(**json.loads(path.read_text()))
     minutes = setup.config.minutes
+    if minutes is not None and distribution.cluster_size() > 1:
+        raise ConfigError(f"minutes is {minutes:g}, and every worker would measure other epochs: give --epochs")
     schedule = setup.schedule() if minutes is None else _timed_schedule(setup, minutes)
     write_json(path, asdict(schedule))
     return schedule
@@ -126,13 +151,16 @@ def _every(wanted: int, schedule: Schedule) -> int:
 def _monitors(setup: Setup, schedule: Schedule) -> list[Any]:
     config, source = setup.config, setup.source
     size, every = setup.image_size, _every(config.monitor.embeddings_every, schedule)
-    spread = monitors.Spread(
-        source, size=size, every=every, seed=config.seed, warn=lambda text: CONSOLE.print(f"[red]{text}[/]")
-    )
+    spread = monitors.Spread(source, size=size, every=every, seed=config.seed, warn=warn)
     if not source.label_sets:
         return [spread]
     label = next(iter(source.label_sets))
     return [monitors.KNN(source, label=label, size=size, every=every, seed=config.seed), spread]
+
+
+def warn(sentence: str) -> None:
+    """Prints a sentence that should be seen."""
+    CONSOLE.print(f"[red]{escape(sentence)}[/]", soft_wrap=True)
 
 
 def _recorder(setup: Setup, folder: RunFolder) -> monitors.Recorder:

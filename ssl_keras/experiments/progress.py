@@ -8,7 +8,9 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-CONSOLE = Console(highlight=False)
+from ssl_keras.learning import distribution
+
+CONSOLE = Console(highlight=False, quiet=not distribution.is_chief())
 LINE_EVERY_S = 30.0
 """Seconds between lines where the output is no terminal (a log file, say)."""
 

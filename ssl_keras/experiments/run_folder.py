@@ -26,6 +26,16 @@ PARTS = ("search", "sliced", "baselines")
 """Folders that a search puts into the folder of its run, before the run itself."""
 
 
+@contextlib.contextmanager
+def own_place(path: Path, chief: bool) -> Iterator[Path]:
+    """Where a process writes a run: in its folder; as a worker that is not the chief, in one that is thrown away."""
+    if chief:
+        yield path
+    else:
+        with tempfile.TemporaryDirectory() as nowhere:
+            yield Path(nowhere) / path.name
+
+
 def check_writable(folder: str | os.PathLike[str]) -> None:
     """Tries to write where the folder is, or would be made; leaves nothing behind.
 

@@ -26,10 +26,10 @@ from ssl_keras.experiments.checks import ConfigError
 from ssl_keras.experiments.latency import read_table
 from ssl_keras.experiments.naming import named_architecture, run_name
 from ssl_keras.experiments.progress import CONSOLE, show
-from ssl_keras.experiments.run_folder import RunFolder, check_writable, refuse_other, replacing, write_json
+from ssl_keras.experiments.run_folder import RunFolder, check_writable, own_place, refuse_other, replacing, write_json
 from ssl_keras.experiments.settings import Evaluate, Pretrain, Search
 from ssl_keras.experiments.setup import Schedule, Setup, measure_statistics
-from ssl_keras.learning import monitors
+from ssl_keras.learning import distribution, monitors
 from ssl_keras.learning.checkpoints import Checkpoints
 from ssl_keras.learning.search import ArchitectureSearch
 from ssl_keras.learning.search_monitor import SearchMonitor
@@ -152,15 +152,16 @@ def run(config: Search) -> Path:
     pretrain.run(replace(trained, out=str(out)))
     for name, network in _baselines(setup, found).items():
         pretrain.run(replace(trained, architecture=str(network), out=str(out / "baselines" / name)))
-    evaluate.run(
-        Evaluate(
-            encoder=str(out),
-            yardsticks=("pixels", "untrained"),
-            data_dir=config.data_dir,
-            train_images=TRAIN_IMAGES,
-            seed=config.seed,
+    if distribution.is_chief():
+        evaluate.run(
+            Evaluate(
+                encoder=str(out),
+                yardsticks=("pixels", "untrained"),
+                data_dir=config.data_dir,
+                train_images=TRAIN_IMAGES,
+                seed=config.seed,
+            )
         )
-    )
     return out
 
 
@@ -195,19 +196,21 @@ def _baselines(setup: SearchSetup, found: dict[str, Any]) -> dict[str, Architect
 
 def search(setup: SearchSetup, path: Path) -> dict[str, Any]:
     """Runs the search into its folder, unless it is finished; returns what `FOUND` holds."""
-    with setup.computing(), RunFolder(path, setup.resolved, setup.architecture, kind=Search) as folder:
-        if not (folder / FOUND).is_file():
-            _search(setup, folder)
-        found: dict[str, Any] = json.loads((folder / FOUND).read_text())
+    with setup.computing(), own_place(path, distribution.is_chief()) as place:
+        with RunFolder(place, setup.resolved, setup.architecture, kind=Search) as folder:
+            if not (path / FOUND).is_file():
+                _search(setup, folder, path / "checkpoint")
+        distribution.check_agreed(0, "the end of the search")
+    found: dict[str, Any] = json.loads((path / FOUND).read_text())
     CONSOLE.print(f"found {found['name']}: {found['architecture']}", soft_wrap=True)
     return found
 
 
-def _search(setup: SearchSetup, folder: RunFolder) -> None:
+def _search(setup: SearchSetup, folder: RunFolder, kept: Path) -> None:
     started = time.monotonic()
     schedule = setup.schedule()
     searching = setup.search(schedule)
-    checkpoints = Checkpoints(folder / "checkpoint")
+    checkpoints = Checkpoints(kept, warn=pretrain.warn)
     step = checkpoints.restore(searching)
     show(f"Searching into {folder.path}", _describe(setup, searching, schedule))
     if step:

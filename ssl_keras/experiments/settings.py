@@ -114,8 +114,8 @@ class Compute:
 
     precision: Literal["float32", "mixed_bfloat16"] = "float32"
     """mixed_bfloat16 is the faster on recent GPUs, TPUs, and processors that have it."""
-    strategy: Literal["auto", "none", "mirrored"] = "auto"
-    """auto: mirrored over all GPUs when there are several, else one device."""
+    strategy: Literal["auto", "none", "mirrored", "multiworker", "tpu"] = "auto"
+    """auto: multiworker where TF_CONFIG names several workers, mirrored over several GPUs, else one device."""
 
     def __post_init__(self) -> None:
         check_types(self)
@@ -301,6 +301,22 @@ class Latency:
         check_types(self)
         at_least(self, check=0, seed=0)
         within(self, image_size=(8, 1024))
+
+
+@dataclass(frozen=True)
+class Launch:
+    """Start a verb as several workers on this machine, which learn together: launch --workers 2 pretrain ..."""
+
+    command: Positional[Annotated[tuple[str, ...], arg(metavar="VERB ...")]]
+    """The verb and its options, as without launch; they come last."""
+    workers: int = 2
+    """Processes; each takes its share of every batch."""
+    restarts: int = 0
+    """How often all of them are started again, from the last checkpoint, after one was lost."""
+
+    def __post_init__(self) -> None:
+        check_types(self)
+        at_least(self, workers=2, restarts=0)
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,8 @@
-"""Replicas: the one place that names a distribution strategy."""
+"""Replicas and hosts: the one place that names a distribution strategy."""
 
+import functools
+import json
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -7,28 +10,136 @@ import tensorflow as tf
 
 Tensor = Any
 
-STRATEGIES = ("auto", "none", "mirrored")
+CLUSTER = "TF_CONFIG"
+"""The environment variable that tells a worker its cluster and its place in it."""
 
 
 def strategy(name: str = "auto") -> tf.distribute.Strategy:
     """The strategy under whose ``scope()`` models are built and compiled.
 
     Args:
-        name: ``none`` is one device; ``mirrored`` copies the model to all local GPUs, or to all logical CPU
-            devices where there is no GPU; ``auto`` is ``mirrored`` with more than one GPU, else ``none``.
+        name: ``none`` is one device. ``mirrored`` copies the model to all local GPUs, or to all logical CPU devices
+            where there is no GPU. ``multiworker`` does so on every host of the cluster that the environment variable
+            TF_CONFIG describes; ask for it before anything else, TensorFlow takes it only then. ``tpu`` is the TPU that
+            TPU_NAME names, or the one of this machine. ``auto`` is ``multiworker`` where TF_CONFIG names several
+            workers, else ``mirrored`` with more than one GPU, else ``none``.
 
     Raises:
-        ValueError: The name is unknown.
+        ValueError: The name is unknown, or what it needs is not there.
     """
+    if name == "auto":
+        name = "multiworker" if cluster_size() > 1 else "mirrored" if len(_devices("GPU")) > 1 else "none"
     if name not in STRATEGIES:
-        raise ValueError(f"unknown strategy {name!r}: choose one of {', '.join(STRATEGIES)}")
-    gpus = [device.name for device in tf.config.list_logical_devices("GPU")]
-    if name == "none" or (name == "auto" and len(gpus) < 2):
-        return tf.distribute.get_strategy()
-    devices = gpus or [device.name for device in tf.config.list_logical_devices("CPU")]
+        raise ValueError(f"unknown strategy {name!r}: choose one of auto, {', '.join(STRATEGIES)}")
+    return STRATEGIES[name]()
+
+
+def _mirrored() -> tf.distribute.Strategy:
     # On CPU devices the default ring breaks with several steps per execution and with a second strategy.
-    cross_device = None if gpus else tf.distribute.ReductionToOneDevice()
-    return tf.distribute.MirroredStrategy(devices, cross_device_ops=cross_device)
+    cross_device = None if _devices("GPU") else tf.distribute.ReductionToOneDevice()
+    return tf.distribute.MirroredStrategy(_devices("GPU") or _devices("CPU"), cross_device_ops=cross_device)
+
+
+@functools.cache
+def _multiworker() -> tf.distribute.Strategy:
+    """One for all the process's life, as the connections of the workers are."""
+    if not cluster_size():
+        raise ValueError(
+            f"strategy 'multiworker' needs {CLUSTER} in the environment of every worker: start them on one machine "
+            "with `ssl-keras launch --workers N VERB ...`; the README shows it for several"
+        )
+    return tf.distribute.MultiWorkerMirroredStrategy()
+
+
+@functools.cache
+def _tpu() -> tf.distribute.Strategy:
+    address = os.environ.get("TPU_NAME", "local")
+    try:
+        resolver = tf.distribute.cluster_resolver.TPUClusterResolver(address)
+        if address != "local":
+            tf.config.experimental_connect_to_cluster(resolver)
+        tf.tpu.experimental.initialize_tpu_system(resolver)
+        return tf.distribute.TPUStrategy(resolver)
+    except (tf.errors.OpError, RuntimeError, ValueError) as error:
+        raise ValueError(
+            f"TensorFlow {tf.__version__} found no TPU {address!r}. On a machine that has one, install the build that "
+            "can see it, in place of tensorflow or tensorflow-cpu: pip install 'ssl_keras[tpu]' "
+            f"({' '.join(str(error).split())[:120]})"
+        ) from error
+
+
+STRATEGIES: dict[str, Callable[[], tf.distribute.Strategy]] = {
+    "none": tf.distribute.get_strategy,
+    "mirrored": _mirrored,
+    "multiworker": _multiworker,
+    "tpu": _tpu,
+}
+
+
+def cluster_size() -> int:
+    """Workers in the cluster that the environment describes; 0 where it describes none.
+
+    Raises:
+        ValueError: The description is no JSON, or names no worker.
+    """
+    text = os.environ.get(CLUSTER)
+    if not text:
+        return 0
+    try:
+        return sum(len(hosts) for job, hosts in json.loads(text)["cluster"].items() if job in ("chief", "worker"))
+    except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{CLUSTER} is {text[:80]!r}: give JSON such as {EXAMPLE}") from error
+
+
+EXAMPLE = '{"cluster": {"worker": ["host1:2222", "host2:2222"]}, "task": {"type": "worker", "index": 0}}'
+
+
+def is_chief() -> bool:
+    """Whether this process writes what a run leaves behind: the only one, or the first of a cluster's workers."""
+    if cluster_size() < 2:
+        return True
+    task = json.loads(os.environ[CLUSTER]).get("task", {})
+    has_chief = "chief" in json.loads(os.environ[CLUSTER])["cluster"]
+    return task.get("type") == "chief" or (not has_chief and task.get("index", 0) == 0)
+
+
+def spans_hosts(among: tf.distribute.Strategy) -> bool:
+    """Whether a strategy's replicas live in several processes."""
+    return isinstance(among, tf.distribute.MultiWorkerMirroredStrategy)
+
+
+def check_agreed(number: int, what: str) -> None:
+    """Refuses to go on where the workers see different numbers; where there are several, they wait for one another.
+
+    Args:
+        number: What this worker sees.
+        what: Of which thing, for the message.
+
+    Raises:
+        OSError: Another worker sees another number.
+    """
+    among = tf.distribute.get_strategy()
+    if not spans_hosts(among):
+        return
+    seen = tf.constant([number, number * number], tf.float64)
+
+    def here() -> Tensor:
+        return seen
+
+    @tf.function
+    def everywhere() -> Tensor:
+        return among.reduce(tf.distribute.ReduceOp.SUM, among.run(here), axis=None)
+
+    total, squares = everywhere().numpy()
+    count = among.num_replicas_in_sync
+    if count * squares != total * total:
+        raise OSError(
+            f"this worker finds {what} {number}, another one does not: give an --out on storage that all workers share"
+        )
+
+
+def _devices(kind: str) -> list[str]:
+    return [device.name for device in tf.config.list_logical_devices(kind)]
 
 
 def replicas() -> int:
@@ -84,7 +195,10 @@ def gather(values: Tensor, axis: int) -> Tensor:
     """Concatenates a tensor of every replica along ``axis``, in the order of the global batch."""
     if replicas() == 1:
         return values
-    return tf.distribute.get_replica_context().all_gather(values, axis=axis)
+    shape = values.shape.as_list()
+    shape[axis] *= replicas()
+    # Collectives between hosts forget the shape.
+    return tf.ensure_shape(tf.distribute.get_replica_context().all_gather(values, axis=axis), shape)
 
 
 def rows(images: int) -> Tensor:

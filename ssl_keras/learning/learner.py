@@ -9,12 +9,13 @@ import tensorflow as tf
 
 from ssl_keras.data.views import ViewBatches
 from ssl_keras.learning import distribution
+from ssl_keras.learning.multi_worker import MultiWorkerModel
 
 Tensor = Any
 Batch = dict[str, Tensor]
 
 
-class Learner(keras.Model):
+class Learner(MultiWorkerModel):
     """An encoder that learns from batches of views by an objective that a subclass states.
 
     A subclass sets ``encoder``, lists its ``learned_variables``, gives the names of its terms, and writes

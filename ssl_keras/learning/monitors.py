@@ -17,7 +17,7 @@ import tensorflow as tf
 
 from ssl_keras.data.evaluation import evaluation_batches
 from ssl_keras.data.sources import Source, at_most, open_source
-from ssl_keras.learning import measures
+from ssl_keras.learning import distribution, measures
 
 Logs = dict[str, Any]
 COLLAPSED_STD = 0.1
@@ -31,9 +31,11 @@ class DivergedError(ArithmeticError):
 
 
 def embed(encoder: keras.Model, source: Source, size: int, batch_size: int = 250) -> npt.NDArray[np.float32]:
-    """Embeddings (N, D) of a source's images at ``size`` pixels, in inference mode."""
+    """Embeddings (N, D) of a source's images at ``size`` pixels, in inference mode; each worker makes all of them."""
     images = evaluation_batches(source, size, batch_size).map(lambda batch: batch["image"])
-    return np.asarray(encoder.predict(images, verbose=0), np.float32)
+    if not distribution.spans_hosts(encoder.distribute_strategy):
+        return np.asarray(encoder.predict(images, verbose=0), np.float32)
+    return np.concatenate([np.asarray(encoder(batch, training=False), np.float32) for batch in images])
 
 
 class KNN(keras.callbacks.Callback):

@@ -21,6 +21,7 @@ from ssl_keras.learning import distribution
 from ssl_keras.learning.estimators import DRAWS, ESTIMATORS, Estimator, check_estimator, mean_entropy, score
 from ssl_keras.learning.hypergradient import first_order, second_order
 from ssl_keras.learning.learner import Batch, Learner, Tensor
+from ssl_keras.learning.multi_worker import MultiWorkerModel
 from ssl_keras.learning.schedules import Temperature
 from ssl_keras.networks import choices
 from ssl_keras.networks.choices import Choices
@@ -34,7 +35,7 @@ FULL_MOVE = 10.0
 
 
 @keras.saving.register_keras_serializable("ssl_keras")
-class ArchitectureSearch(keras.Model):
+class ArchitectureSearch(MultiWorkerModel):
     """Learns the architecture of a learner's encoder, a `Supernet`, along with its weights.
 
     After a warm-up, in which every value of every decision is equally likely, each ``every``-th step begins with a step
@@ -69,8 +70,6 @@ class ArchitectureSearch(keras.Model):
         ValueError: There is no budget (one is proposed), or it is out of the space's reach; the encoder is no supernet;
             an argument is out of range.
     """
-
-    train_function: Any
 
     def __init__(
         self,

@@ -1,9 +1,12 @@
 """1 replica at batch 2B is 2 replicas at B: loss, weights, BN statistics, target, logits of a search (under SGD).
 
-One process with two logical CPU devices runs every case; the tests compare what it wrote.
+One process with two logical CPU devices runs every case; two processes of one device run some as a cluster. The tests
+compare what they wrote.
 """
 
 import json
+import os
+import socket
 import subprocess
 import sys
 import textwrap
@@ -13,11 +16,15 @@ import pytest
 
 PROGRAM = textwrap.dedent(
     """
-    import json, sys
+    import json, os, sys
     import keras, numpy as np, tensorflow as tf
-    cpu = tf.config.list_physical_devices("CPU")[0]
-    tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
     import ssl_keras as sk
+    cluster = "TF_CONFIG" in os.environ
+    if cluster:
+        sk.strategy("auto")
+    else:
+        cpu = tf.config.list_physical_devices("CPU")[0]
+        tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
 
     images = np.random.default_rng(0).integers(0, 256, (24, 16, 16, 3), np.uint8)
     source = sk.open_source(images, labels=np.arange(24) % 3)
@@ -43,63 +50,133 @@ PROGRAM = textwrap.dedent(
         )
 
     for case in json.loads(sys.argv[1]):
-        strategy = sk.strategy("mirrored" if case["replicas"] == 2 else "none")
+        strategy = sk.strategy("auto" if cluster else "mirrored" if case["replicas"] == 2 else "none")
         with strategy.scope():
             learner = learner_of(case["learner"], case["synchronized"])
             sgd = keras.optimizers.SGD(0.02, momentum=0.9)
             optimizer = sk.LARS(0.5) if case["optimizer"] == "lars" else sgd
             if case["learner"] == "search":
                 learner = sk.ArchitectureSearch(
-                    learner, sk.Budget(macs=2e5), steps=3, warmup=0.3, every=1
+                    learner, sk.Budget(macs=2e5), steps=4, warmup=0.3, every=1
                 )
                 learner.compile(optimizer, keras.optimizers.SGD(1.0))
             else:
-                learner.compile(optimizer)
+                learner.compile(optimizer, steps_per_execution=case["execution"])
         assert strategy.num_replicas_in_sync == case["replicas"]
         batches = sk.view_batches(source, views, 8, seed=1, label="label")
-        history = learner.fit(batches, steps_per_epoch=3, verbose=0).history
+        history = learner.fit(batches, steps_per_epoch=4, verbose=0).history
         if case["learner"] == "search":
             history["loss"] += learner.gap(next(iter(batches.dataset())))
         weights = {f"{index:03d} {weight.path}": np.asarray(weight) for index, weight in enumerate(learner.weights)}
-        np.savez(case["out"], loss=history["loss"], **weights)
+        np.savez(case["out"] + os.environ.get("WORKER", ""), loss=history["loss"], **weights)
     """
 )
+LEARNERS = ("relicv2", "simclr", "supervised", "search")
+
+
+def case(learner, optimizer="sgd", replicas=1, *, synchronized=True, execution=1):
+    """One training of four steps."""
+    return {
+        "learner": learner,
+        "optimizer": optimizer,
+        "replicas": replicas,
+        "synchronized": synchronized,
+        "execution": execution,
+    }
+
+
 CASES = [
-    {"learner": learner, "optimizer": optimizer, "replicas": replicas, "synchronized": True}
-    for learner in ("relicv2", "simclr", "supervised", "search")
-    for optimizer in ("sgd", "lars")
-    for replicas in (1, 2)
-] + [{"learner": "relicv2", "optimizer": "sgd", "replicas": 2, "synchronized": False}]
-TOLERANCE = 1e-4  # float32 sums in another order, after 3 steps
+    *(case(learner, optimizer, n) for learner in LEARNERS for optimizer in ("sgd", "lars") for n in (1, 2)),
+    *(case(learner, replicas=n, execution=4) for learner in LEARNERS[:3] for n in (1, 2)),
+    case("relicv2", replicas=2, synchronized=False),
+]
+CLUSTER_CASES = [
+    *(
+        case(learner, optimizer, 2)
+        for learner, optimizer in (("relicv2", "lars"), ("supervised", "sgd"), ("search", "sgd"))
+    ),
+    case("relicv2", replicas=2, execution=4),
+]
+TOLERANCE = 1e-4  # float32 sums in another order, after 4 steps
 
 
 def name_of(case):
-    return "-".join(str(case[key]) for key in ("learner", "optimizer", "replicas", "synchronized"))
+    return "-".join(str(value) for value in case.values())
+
+
+def run(cases, folder, **environment):
+    """Starts a process that runs cases; it writes one file each."""
+    told = [{**case, "out": str(folder / name_of(case))} for case in cases]
+    return subprocess.Popen([sys.executable, "-c", PROGRAM, json.dumps(told)], env=os.environ | environment)
 
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory):
     folder = tmp_path_factory.mktemp("replicas")
-    cases = [{**case, "out": str(folder / f"{name_of(case)}.npz")} for case in CASES]
-    subprocess.run([sys.executable, "-c", PROGRAM, json.dumps(cases)], check=True)
-    return {name_of(case): dict(np.load(case["out"])) for case in cases}
+    assert run(CASES, folder).wait() == 0
+    return {name_of(case): dict(np.load(folder / f"{name_of(case)}.npz")) for case in CASES}
+
+
+@pytest.fixture(scope="module")
+def clustered(tmp_path_factory):
+    """What each of the workers wrote."""
+    folder = tmp_path_factory.mktemp("cluster")
+    workers = [f"localhost:{port}" for port in free_ports(2)]
+    processes = []
+    for index in range(2):
+        config = {"cluster": {"worker": workers}, "task": {"type": "worker", "index": index}}
+        processes.append(run(CLUSTER_CASES, folder, TF_CONFIG=json.dumps(config), WORKER=f"-worker{index}"))
+    assert [process.wait() for process in processes] == [0, 0]
+    return [
+        {name_of(case): dict(np.load(folder / f"{name_of(case)}-worker{index}.npz")) for case in CLUSTER_CASES}
+        for index in range(2)
+    ]
+
+
+def free_ports(count):
+    """Ports that nobody listens on."""
+    sockets = [socket.socket() for _ in range(count)]
+    for each in sockets:
+        each.bind(("localhost", 0))
+    ports = [each.getsockname()[1] for each in sockets]
+    for each in sockets:
+        each.close()
+    return ports
 
 
 def largest_difference(one, two):
-    assert list(one) == list(two)
-    return max(float(np.abs(one[name] - two[name]).max()) for name in one)
+    assert len(one) == len(two) > 5
+    return max(float(np.abs(first - second).max()) for first, second in zip(one.values(), two.values(), strict=True))
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("learner", ["relicv2", "simclr", "supervised", "search"])
+@pytest.mark.parametrize("learner", LEARNERS)
 @pytest.mark.parametrize("optimizer", ["sgd", "lars"])
 def test_two_replicas_equal_one(results, learner, optimizer):
-    one, two = (results[f"{learner}-{optimizer}-{replicas}-True"] for replicas in (1, 2))
+    one, two = (results[name_of(case(learner, optimizer, replicas))] for replicas in (1, 2))
     assert largest_difference(one, two) < TOLERANCE
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("learner", LEARNERS[:3])
+@pytest.mark.parametrize("replicas", [1, 2])
+def test_four_steps_in_one_execution_are_four_steps(results, learner, replicas):
+    single, fourfold = (results[name_of(case(learner, replicas=replicas, execution=n))] for n in (1, 4))
+    assert largest_difference(single, fourfold) < TOLERANCE
 
 
 @pytest.mark.slow
 def test_without_synchronised_statistics_they_differ(results):
     """The negative control: the comparison above would see a mistake."""
-    one, two = results["relicv2-sgd-1-True"], results["relicv2-sgd-2-False"]
+    one, two = (results[name_of(case("relicv2", replicas=n, synchronized=n == 1))] for n in (1, 2))
     assert largest_difference(one, two) > 10 * TOLERANCE
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("chosen", CLUSTER_CASES, ids=name_of)
+def test_two_processes_equal_one(results, clustered, chosen):
+    """As under MultiWorkerMirroredStrategy on two hosts."""
+    first, second = (worker[name_of(chosen)] for worker in clustered)
+    assert largest_difference(first, second) == 0
+    alone = results[name_of({**chosen, "replicas": 1})]
+    assert largest_difference(alone, first) < TOLERANCE
