@@ -7,8 +7,9 @@ Time:     about 7 minutes a cell, set and seed
 Result:   unmeasured
 
 Crops and heads are the same in every cell. Rate and one value of its own of each method were chosen by linear accuracy
-in the trials: four for each, on CIFAR-10, another seed, a third of the image-passes, held-out training images. NOTE: that large crops cover at least a fifth of the image, and ReLICv2's
-temperature, come from pilots that only ReLICv2 had (README).
+in the trials: four for each, on CIFAR-10, another seed, a third of the image-passes, held-out training images. NOTE:
+that large crops cover at least a fifth of the image, and ReLICv2's temperature, come from pilots that only ReLICv2 had
+(README).
 """
 
 from itertools import product
