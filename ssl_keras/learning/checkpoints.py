@@ -13,8 +13,8 @@ import tensorflow as tf
 
 from ssl_keras.learning import distribution
 
-CANNOT = (OSError, tf.errors.OpError)
-"""What reading and writing files raises."""
+CANNOT = (OSError, tf.errors.OpError, IndexError)
+"""What reading and writing checkpoints raises; the last, where one ends too soon."""
 
 
 class Checkpoints(keras.callbacks.Callback):

@@ -1,0 +1,121 @@
+"""Killed at any moment and started again by the same command, a run ends as the one that nobody disturbed.
+
+Slow: each start of the real command takes seconds. `python -m pytest -m slow tests/experiments/test_kills.py -s` shows
+the moments.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import ssl_keras as sk
+
+KILLS, IN_A_SAVE = 20, 3
+WORDS = [
+    "pretrain",
+    *("--data", "digits", "--images", "64", "--batch-size", "16", "--image-size", "8", "--epochs", "60"),
+    *("--architecture", "conv_c4 | basic_s2_c8", "--views.small", "1", "--loss.negatives", "4"),
+    *("--heads.projector-hidden", "8", "--heads.projection", "4", "--heads.predictor-hidden", "8"),
+    *("--monitor.embeddings-every", "20", "--monitor.every-steps", "3"),
+]
+PROGRAM = """
+import sys
+import tensorflow as tf
+replicas = int(sys.argv.pop(1))
+cpu = tf.config.list_physical_devices("CPU")[0]
+tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * replicas)
+tf.config.experimental.enable_op_determinism()
+from ssl_keras.cli import main
+main()
+"""
+pytestmark = pytest.mark.slow
+
+
+def started(folder, replicas):
+    strategy = "mirrored" if replicas > 1 else "none"
+    words = [*WORDS, "--compute.strategy", strategy, "--out", str(folder)]
+    return subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, str(replicas), *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def finished(folder, replicas):
+    process = started(folder, replicas)
+    said, _ = process.communicate(timeout=1000)
+    assert process.returncode == 0, said
+    return sk.load(folder)
+
+
+def in_a_save(folder):
+    """Whether a checkpoint is being written."""
+    return any((folder / "checkpoint").glob("*_temp*")) if (folder / "checkpoint").exists() else False
+
+
+def killed(folder, replicas, generator, inside):
+    """Starts the command and kills it; returns what it was at."""
+    process = started(folder, replicas)
+    rows = folder / "metrics.jsonl"
+    before = len(rows.read_text().splitlines()) if rows.exists() else 0
+    wanted = before + int(generator.integers(0, 12))
+    while process.poll() is None:
+        count = len(rows.read_text().splitlines()) if rows.exists() else 0
+        if in_a_save(folder) if inside else count > wanted:
+            break
+        time.sleep(0 if inside else generator.uniform(0, 0.02))
+    process.send_signal(signal.SIGKILL)
+    saving = in_a_save(folder)
+    process.wait()
+    process.stdout.close()
+    return {"rows": count, "inside a save": saving}
+
+
+def metrics(folder):
+    """The history, without what a clock measured."""
+    rows = [json.loads(line) for line in (Path(folder) / "metrics.jsonl").read_text().splitlines()]
+    return [{name: value for name, value in row.items() if name != "images_per_s"} for row in rows]
+
+
+@pytest.mark.parametrize("replicas", [1, 2])
+def test_killed_twenty_times_it_ends_as_if_nothing_had_happened(tmp_path, replicas):
+    whole = finished(tmp_path / "whole", replicas)
+    generator = np.random.default_rng(replicas)
+    cut = tmp_path / "cut"
+    moments = []
+    while len(moments) < KILLS or sum(moment["inside a save"] for moment in moments) < IN_A_SAVE:
+        if (cut / "encoder.keras").exists():  # it came to its end between two kills: from the start again
+            subprocess.run(["rm", "-r", str(cut)], check=True)
+        moments.append(killed(cut, replicas, generator, inside=len(moments) % 3 == 0))
+        assert len(moments) < 4 * KILLS, moments
+    print(*moments, sep="\n")
+    resumed = finished(cut, replicas)
+    for one, other in zip(whole.weights, resumed.weights, strict=True):
+        np.testing.assert_array_equal(one, other, err_msg=one.path)
+    assert metrics(tmp_path / "whole") == metrics(cut)
+    newest = [sorted((tmp_path / name / "checkpoint").glob("ckpt-240.data*")) for name in ("whole", "cut")]
+    for one, other in zip(*newest, strict=True):  # target, optimizer slots and trackers too
+        assert one.read_bytes() == other.read_bytes()
+
+
+def test_terminated_in_the_middle_of_an_epoch_it_ends_with_the_same_weights(tmp_path):
+    whole = finished(tmp_path / "whole", 1)
+    cut = tmp_path / "cut"
+    process = started(cut, 1)
+    while not (cut / "metrics.jsonl").exists() or (cut / "metrics.jsonl").read_text().count("\n") < 5:
+        assert process.poll() is None
+        time.sleep(0.005)
+    os.kill(process.pid, signal.SIGTERM)
+    said, _ = process.communicate(timeout=60)
+    assert process.returncode == 0 and "which is saved: the same command goes on" in " ".join(said.split())
+    for one, other in zip(whole.weights, finished(cut, 1).weights, strict=True):
+        np.testing.assert_array_equal(one, other, err_msg=one.path)
+    assert [row["step"] for row in metrics(tmp_path / "whole")] == [row["step"] for row in metrics(cut)]

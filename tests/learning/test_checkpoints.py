@@ -1,0 +1,116 @@
+"""Bad days of a checkpoint: cut short, no space, another network, a signal; the one before it counts."""
+
+import os
+import signal
+
+import keras
+import numpy as np
+import pytest
+
+import ssl_keras as sk
+from ssl_keras.learning import checkpoints as module
+from ssl_keras.learning.checkpoints import Checkpoints, SaveOnTermination
+
+IMAGES = np.random.default_rng(0).integers(0, 256, (32, 8, 8, 3), np.uint8)
+
+
+def learner(channels=4, seed=0):
+    model = sk.ReLICv2(
+        sk.build_encoder(f"conv_c{channels}", (8, 8, 3), seed=seed),
+        projector=sk.Projector(channels, 8, 4),
+        predictor=None,
+        negatives=0,
+        target_decay=None,
+    )
+    model.compile(keras.optimizers.SGD(0.1, momentum=0.9))
+    return model
+
+
+def trained(folder, epochs, callbacks=()):
+    model = learner()
+    batches = sk.view_batches(IMAGES, sk.Views.preset(32, size=8), 8)
+    model.fit(batches, epochs=epochs, verbose=0, callbacks=[Checkpoints(folder), *callbacks])
+    return model
+
+
+def values(model):
+    return [np.asarray(weight) for weight in model.encoder.weights]
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Checkpoints of steps 4 and 8."""
+    trained(tmp_path, 2)
+    return tmp_path
+
+
+def cut(file):
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+
+
+@pytest.mark.parametrize("part", ["ckpt-8.index", "ckpt-8.data-00000-of-00001"])
+def test_one_that_was_cut_short_is_told_of_and_the_one_before_it_counts(folder, tmp_path_factory, part):
+    cut(folder / part)
+    said = []
+    model = learner(seed=5)
+    assert Checkpoints(folder, warn=said.append).restore(model) == 4
+    assert len(said) == 1 and "ckpt-8 cannot be read" in said[0]
+    younger = trained(tmp_path_factory.mktemp("younger"), 1)
+    for one, other in zip(values(model), values(younger), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_one_that_was_removed_is_told_of(folder):
+    for file in folder.glob("ckpt-8*"):
+        file.unlink()
+    said = []
+    assert Checkpoints(folder, warn=said.append).restore(learner()) == 4
+    assert "ckpt-8" in said[0]
+
+
+def test_none_that_can_be_read_is_refused_and_never_half_taken(folder):
+    for file in folder.glob("ckpt-*.index"):
+        cut(file)
+    with pytest.raises(OSError, match=r"no checkpoint in .* can be read: remove"):
+        Checkpoints(folder, warn=lambda sentence: None).restore(learner())
+
+
+def test_of_another_network_it_is_refused_by_name(folder):
+    with pytest.raises(ValueError, match=r"ckpt-8 is of another network .* choose another folder with --out"):
+        Checkpoints(folder).restore(learner(channels=6))
+
+
+def test_without_space_training_goes_on_and_the_one_before_stays(tmp_path, monkeypatch):
+    said = []
+    model = trained(tmp_path, 1)
+    before = sorted(file.name for file in tmp_path.iterdir())
+    batches = sk.view_batches(IMAGES, sk.Views.preset(32, size=8), 8)
+
+    def full(self, checkpoint_number):
+        (tmp_path / f"ckpt-{checkpoint_number}_temp").mkdir()
+        (tmp_path / f"ckpt-{checkpoint_number}.index").write_bytes(b"half")
+        raise module.tf.errors.ResourceExhaustedError(None, None, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module.tf.train.CheckpointManager, "save", full)
+        callback = Checkpoints(tmp_path, warn=said.append)
+        model.fit(batches, epochs=2, initial_epoch=1, verbose=0, callbacks=[callback])
+    assert model.step == 8 and len(said) == 1
+    assert "no checkpoint of step 8" in said[0] and "No space left" in said[0]
+    assert sorted(file.name for file in tmp_path.iterdir()) == before
+    assert Checkpoints(tmp_path).restore(learner()) == 4
+
+
+def test_a_termination_saves_the_step_at_hand_and_leaves_with_status_0(tmp_path):
+    said = []
+    kept = Checkpoints(tmp_path, warn=said.append)
+    former = signal.getsignal(signal.SIGTERM)
+    terminates = keras.callbacks.LambdaCallback(
+        on_train_batch_begin=lambda batch, logs: os.kill(os.getpid(), signal.SIGTERM) if batch == 2 else None
+    )
+    with pytest.raises(SystemExit) as left:
+        trained(tmp_path / "unused", 2, [terminates, SaveOnTermination(kept)])
+    assert left.value.code == 0
+    assert Checkpoints(tmp_path).restore(learner()) == 3
+    assert "step 3, which is saved: the same command" in said[0]
+    assert signal.getsignal(signal.SIGTERM) is former
