@@ -206,28 +206,46 @@ class ViewBatches:
         masks = None if self.masks is None else self.masks.take(rows)
         return ViewBatches(part, self.views, self.batch_size, seed=self.seed, label=self.label, masks=masks)
 
-    def dataset(self, start_step: int = 0) -> tf.data.Dataset:
+    def dataset(self, start_step: int = 0, *, cut: bool = True) -> tf.data.Dataset:
         """An endless dataset that begins with the batch of `start_step`.
+
+        Args:
+            start_step: Number of the first batch.
+            cut: Whether the views are made here. If not, and the images are an array of one size, a batch holds what
+                `finish` makes them of, on the device that learns.
 
         Returns:
             Dictionaries of `large` (B, L, S, S, 3) float32 in [0, 1], `small` (B, Σ, s, s, 3) where there are small
             crops, `index` (B,) int64, the rows of the source, and `label` (B,) int32 where a label set was named.
+            Uncut, instead of views: `images` (B, H, W, 3) uint8, `draws` of `Views.draw`, and `masks` (B, H, W).
         """
         steps = tf.data.Dataset.counter(start_step, 1, dtype=tf.int64)
-        images = self.source.array() if self.views.size <= BATCHED_UP_TO else None
-        batches = self._one_by_one(steps) if images is None else self._whole(steps, images)
+        images = self.source.array() if self.views.size <= BATCHED_UP_TO or not cut else None
+        batches = self._one_by_one(steps) if images is None else self._whole(steps, images, cut)
         return batches.prefetch(2)
 
-    def _whole(self, steps: tf.data.Dataset, images: np.ndarray) -> tf.data.Dataset:
+    def finish(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """A batch with its views: makes them if it came uncut, else it is the batch. Pure, and compiles under XLA."""
+        if "images" not in batch:
+            return batch
+        kept = {name: value for name, value in batch.items() if name not in ("images", "draws", "masks")}
+        return kept | self.views.apply(batch["images"], batch["draws"], batch.get("masks"))
+
+    def _whole(self, steps: tf.data.Dataset, images: np.ndarray, cut: bool) -> tf.data.Dataset:
         """Whole batches at once, out of an array."""
         with tf.device("/CPU:0"):
             pixels = tf.constant(images)
 
-        def batch(step: tf.Tensor) -> dict[str, tf.Tensor]:
+        def batch(step: tf.Tensor) -> dict[str, Any]:
             rows = self._rows(step)
-            masks = None if self.masks is None else self.masks.read(rows, images.shape[1:3])
-            views = self.views.apply(tf.gather(pixels, rows), self.views.draw(self.batch_size, self.seed, step), masks)
-            return self._with_labels(views | {"index": rows})
+            uncut = {
+                "index": rows,
+                "images": tf.gather(pixels, rows),
+                "draws": self.views.draw(self.batch_size, self.seed, step),
+            }
+            if self.masks is not None:
+                uncut["masks"] = self.masks.read(rows, images.shape[1:3])
+            return self._with_labels(self.finish(uncut) if cut else uncut)
 
         return steps.map(batch, num_parallel_calls=WORKERS, deterministic=True)
 

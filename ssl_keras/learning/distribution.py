@@ -108,6 +108,11 @@ def spans_hosts(among: tf.distribute.Strategy) -> bool:
     return isinstance(among, tf.distribute.MultiWorkerMirroredStrategy)
 
 
+def makes_views(among: tf.distribute.Strategy) -> bool:
+    """Whether the views are made by the device that learns: a TPU, whose host has too few cores for them."""
+    return isinstance(among, tf.distribute.TPUStrategy)
+
+
 def check_agreed(number: int, what: str) -> None:
     """Refuses to go on where the workers see different numbers; where there are several, they wait for one another.
 

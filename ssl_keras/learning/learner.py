@@ -32,6 +32,7 @@ class Learner(MultiWorkerModel):
         super().__init__(name=name)
         self.encoder = encoder
         self.seed = seed
+        self._batches: ViewBatches | None = None
         self._trackers = [keras.metrics.Mean(name=term) for term in terms]
 
     @property
@@ -77,7 +78,17 @@ class Learner(MultiWorkerModel):
 
     def train_step(self, data: Batch) -> dict[str, Tensor]:
         """One update of the learned variables."""
-        return self.update(lambda: self.objective(data))
+        return self.update(lambda: self.objective(self.with_views(data)))
+
+    def with_views(self, batch: Batch) -> Batch:
+        """A batch with its views, which on a TPU are made as part of the step."""
+        return self._batches.finish(batch) if self._batches else batch
+
+    def batches(self, stream: ViewBatches, start_step: int) -> tf.data.Dataset:
+        """The batches of a stream, uncut where the device that learns makes the views."""
+        distribution.check_shared(stream.batch_size, self.distribute_strategy)
+        self._batches = stream
+        return stream.dataset(start_step, cut=not distribution.makes_views(self.distribute_strategy))
 
     def update(self, objective: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
         """One update of the learned variables by the terms that a function gives; returns their running means."""
@@ -96,10 +107,9 @@ class Learner(MultiWorkerModel):
     def fit(self, x: Any, *, epochs: int = 1, **kwargs: Any) -> keras.callbacks.History:
         """As ``keras.Model.fit``; takes a ``ViewBatches``, whose stream begins at this model's own step."""
         if isinstance(x, ViewBatches):
-            distribution.check_shared(x.batch_size, self.distribute_strategy)
             # The stream is endless and in random order already.
             kwargs = {"steps_per_epoch": x.steps_per_epoch, "shuffle": False, **kwargs}
-            x = x.dataset(start_step=self.step)
+            x = self.batches(x, self.step)
         return super().fit(x, epochs=epochs, **kwargs)
 
     def call(self, images: Tensor, training: bool = False) -> Tensor:

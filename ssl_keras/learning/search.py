@@ -228,8 +228,6 @@ class ArchitectureSearch(MultiWorkerModel):
         """
         pair = x.halves() if isinstance(x, ViewBatches) else x
         if isinstance(pair, tuple):
-            for half in pair:
-                distribution.check_shared(half.batch_size, self.distribute_strategy)
             kwargs = {"steps_per_epoch": pair[0].steps_per_epoch, "shuffle": False, **kwargs}
             x = self._paired(*pair)
         return super().fit(x, epochs=epochs, **kwargs)
@@ -308,8 +306,8 @@ class ArchitectureSearch(MultiWorkerModel):
             steps = tf.where(number == 0, waiting + self.every - used, self.every)
             return tf.data.Dataset.from_tensors(batch).repeat(tf.cast(steps, tf.int64))
 
-        turns = architecture.dataset(turn).enumerate().flat_map(lasting)
-        both = tf.data.Dataset.zip((weights.dataset(self.step), turns))
+        turns = self.learner.batches(architecture, turn).enumerate().flat_map(lasting)
+        both = tf.data.Dataset.zip((self.learner.batches(weights, self.step), turns))
         return both.map(lambda one, other: {WEIGHTS: one, ARCHITECTURE: other}).prefetch(1)
 
     def _objective(self, taken: Choices, batch: Batch) -> dict[str, Tensor]:
@@ -317,7 +315,7 @@ class ArchitectureSearch(MultiWorkerModel):
         with contextlib.ExitStack() as stack:
             for supernet in self._supernets:
                 stack.enter_context(supernet.choosing(taken))
-            return self.learner.objective(batch)
+            return self.learner.objective(self.learner.with_views(batch))
 
     def _move(self, data: dict[str, Batch], step: Tensor) -> None:
         """One step of the architecture."""
