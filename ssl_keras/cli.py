@@ -36,12 +36,13 @@ VERBS: dict[str, type[Any]] = {
     "embed": settings.Embed,
     "export": settings.Export,
     "report": settings.Report,
+    "runs": settings.Runs,
     "doctor": settings.Doctor,
 }
 """Verb to its settings; ``experiments/<verb>.py`` has the ``run`` that takes them."""
 
 BAD_INPUT, INTERRUPTED = 2, 130
-WITHOUT_TENSORFLOW = ("launch", "report")
+WITHOUT_TENSORFLOW = ("launch", "report", "runs")
 CLUSTER = "TF_CONFIG"
 HEAVY = ("tensorflow", "keras", "tensorflow_datasets")
 CHATTER = ("absl::InitializeLog", "oneDNN custom operations")
@@ -132,10 +133,7 @@ def _start_tensorflow(config: Any) -> None:
         os.dup2(said.fileno(), 2)
         try:
             with contextlib.suppress(ModuleNotFoundError):
-                tensorflow = importlib.import_module("tensorflow")
-                if compute is not None and CLUSTER in os.environ:
-                    importlib.import_module("ssl_keras.learning.distribution").strategy(compute.strategy)
-                tensorflow.config.list_logical_devices()
+                importlib.import_module("ssl_keras.experiments.devices").start(compute and compute.strategy)
         finally:
             os.dup2(kept, 2)
             os.close(kept)

@@ -34,6 +34,7 @@ LOADERS = {"experiments"}
 # Where TensorFlow may be named: elsewhere Keras, or plain Python.
 TENSORFLOW = (
     "data/*",
+    "experiments/devices.py",
     "learning/learner.py",
     "learning/relicv2.py",
     "learning/supervised.py",

@@ -198,7 +198,7 @@ def _take_lock(folder: Path) -> TextIO:
 
 
 def _refuse_other_run(folder: Path, held: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
-    there, here = _flat(held), _flat(wanted)
+    there, here = flat(held), flat(wanted)
     for key in [*here, *(key for key in there if key not in here)]:
         if key.split(".")[0] not in MAY_DIFFER and there.get(key) != here.get(key):
             raise ConfigError(
@@ -207,8 +207,9 @@ def _refuse_other_run(folder: Path, held: Mapping[str, Any], wanted: Mapping[str
             )
 
 
-def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
+def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested settings as one level of dotted names."""
+    found: dict[str, Any] = {}
     for key, value in values.items():
-        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {prefix + key: value}
-    return flat
+        found |= flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {prefix + key: value}
+    return found

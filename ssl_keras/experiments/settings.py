@@ -391,6 +391,19 @@ class Demo:
 
 
 @dataclass(frozen=True)
+class Runs:
+    """List the runs in folders, show one, or compare several."""
+
+    action: Positional[Literal["list", "show", "compare"]] = "list"
+    """list: one line a run; show: all of one; compare: settings that differ, and results side by side."""
+    folders: Positional[Annotated[tuple[str, ...], arg(metavar="[FOLDER ...]")]] = ()
+    """Run folders; for list, folders that hold them (default: runs)."""
+
+    def __post_init__(self) -> None:
+        check_types(self)
+
+
+@dataclass(frozen=True)
 class Embed:
     """Write the embeddings of images, their nearest neighbours and near-duplicates."""
 

@@ -108,6 +108,30 @@ def spans_hosts(among: tf.distribute.Strategy) -> bool:
     return isinstance(among, tf.distribute.MultiWorkerMirroredStrategy)
 
 
+def step_over_hosts(
+    among: tf.distribute.Strategy, step: Callable[[Tensor], dict[str, Tensor]], count: int
+) -> Callable[[Any], dict[str, Tensor]]:
+    """A function of an iterator that makes some steps on all replicas and averages what the last one returns.
+
+    Args:
+        among: Whose replicas.
+        step: From a replica's share of a batch to scalars by name.
+        count: Steps.
+    """
+
+    def one(batch: Tensor) -> dict[str, Tensor]:
+        logs = among.run(step, args=(batch,))
+        return {name: among.reduce(tf.distribute.ReduceOp.MEAN, value, axis=None) for name, value in logs.items()}
+
+    @tf.function(reduce_retracing=True)
+    def all_of_them(iterator: Any) -> dict[str, Tensor]:
+        for _ in range(count - 1):
+            one(next(iterator))
+        return one(next(iterator))
+
+    return all_of_them
+
+
 def makes_views(among: tf.distribute.Strategy) -> bool:
     """Whether the views are made by the device that learns: a TPU, whose host has too few cores for them."""
     return isinstance(among, tf.distribute.TPUStrategy)
