@@ -52,6 +52,8 @@ LOST = ("UnavailableError", "AbortedError", "CancelledError", "DeadlineExceededE
 PACKAGE = str(Path(__file__).parent)
 
 
+DRY_RUN = "--dry-run"
+DRY_RUN_HELP = "Only tell what would be done, how long it takes and in how much memory, by ten steps."
 EXPERIMENT_HELP = "A shipped experiment, or a .py or .json file; the options below override it."
 Experiment = tyro.conf.Positional[Annotated[str | None, tyro.conf.arg(metavar="[EXPERIMENT]", help=EXPERIMENT_HELP)]]
 COMMANDS = ("pretrain", "search")
@@ -117,7 +119,8 @@ def _dispatch(words: list[str]) -> None:
             encoder_file(encoder)
     if verb not in WITHOUT_TENSORFLOW:
         _start_tensorflow(config)
-    importlib.import_module(f"ssl_keras.experiments.{verb}").run(config)
+    part = "plan" if verb in COMMANDS and DRY_RUN in words else verb
+    importlib.import_module(f"ssl_keras.experiments.{part}").run(config)
 
 
 def _start_tensorflow(config: Any) -> None:
@@ -157,6 +160,7 @@ def parse_arguments(verb: str, words: Sequence[str]) -> Any:
     kind = VERBS[verb]
     options = (
         ("config", Experiment, None),
+        ("dry_run", Annotated[bool, tyro.conf.arg(help=DRY_RUN_HELP)], False),
         ("options", Annotated[kind, tyro.conf.arg(name="")], field(default_factory=kind)),
     )
     command: Any = make_dataclass("Command", options, frozen=True)
@@ -167,7 +171,7 @@ def parse_arguments(verb: str, words: Sequence[str]) -> Any:
         command,
         prog=program,
         args=words,
-        default=command(None, defaults),
+        default=command(None, False, defaults),
         description=f"{_summary(kind)}.\n\nExperiments: {', '.join(shipped(kind))}.",
     )
     if given.config and not name:

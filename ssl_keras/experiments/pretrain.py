@@ -13,6 +13,7 @@ from rich.markup import escape
 
 from ssl_keras.data.evaluation import resize_crop
 from ssl_keras.data.sources import at_most
+from ssl_keras.data.views import ViewBatches
 from ssl_keras.experiments import pictures
 from ssl_keras.experiments.checks import ConfigError
 from ssl_keras.experiments.naming import run_name
@@ -121,26 +122,30 @@ def _kept_schedule(setup: Setup, folder: RunFolder) -> Schedule:
     minutes = setup.config.minutes
     if minutes is not None and distribution.cluster_size() > 1:
         raise ConfigError(f"minutes is {minutes:g}, and every worker would measure other epochs: give --epochs")
-    schedule = setup.schedule() if minutes is None else _timed_schedule(setup, minutes)
+    schedule = setup.schedule() if minutes is None else timed_schedule(setup, minutes)
     write_json(path, asdict(schedule))
     return schedule
 
 
-def _timed_schedule(setup: Setup, minutes: float) -> Schedule:
+def timed_schedule(setup: Setup, minutes: float) -> Schedule:
     """As many epochs as fit into the time, by the time that a few steps take here."""
     started = time.monotonic()
     batches = setup.batches()
-    probe = setup.learner(Schedule(1, MEASURED_STEPS + 1))
-    stamps: list[float] = []
-    stamp = keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: stamps.append(time.monotonic()))
-    probe.fit(batches, steps_per_epoch=MEASURED_STEPS + 1, verbose=0, callbacks=[stamp])
-    per_step = float(np.median(np.diff(stamps)))
+    per_step = seconds_a_step(setup.learner(Schedule(1, MEASURED_STEPS + 1)), batches, MEASURED_STEPS)
     left = 60 * minutes * (1 - MONITOR_SHARE) - (time.monotonic() - started)
     steps = max(1, int(left / per_step))
     epochs = max(1, steps // batches.steps_per_epoch)
     CONSOLE.print(f"{per_step * 1000:.0f} ms a step: {minutes:g} minutes are {epochs} epochs")
     # A set too large for one pass in the time gives one short epoch.
     return Schedule(epochs, min(steps, batches.steps_per_epoch))
+
+
+def seconds_a_step(learner: Any, batches: ViewBatches, steps: int) -> float:
+    """Median time of some steps of a compiled learner or search, the first, which traces, left out."""
+    stamps: list[float] = []
+    stamp = keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: stamps.append(time.monotonic()))
+    learner.fit(batches, steps_per_epoch=steps + 1, verbose=0, callbacks=[stamp])
+    return float(np.median(np.diff(stamps)))
 
 
 def _every(wanted: int, schedule: Schedule) -> int:

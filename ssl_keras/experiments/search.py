@@ -143,14 +143,14 @@ def run(config: Search) -> Path:
     )
     out = Path(config.out if config.out != "auto" else f"runs/{name}")
     check_writable(out)
-    _refuse_early(setup, out)
+    refuse_early(setup, out)
     found = search(setup, out / "search")
-    trained = replace(_pretraining(config), architecture=found["architecture"])
+    trained = replace(pretraining(config), architecture=found["architecture"])
     if config.sliced:
         start = str(out.resolve() / "search" / "slice")
         pretrain.run(replace(trained, init=start, out=str(out / "sliced")))
     pretrain.run(replace(trained, out=str(out)))
-    for name, network in _baselines(setup, found).items():
+    for name, network in baselines(setup, found).items():
         pretrain.run(replace(trained, architecture=str(network), out=str(out / "baselines" / name)))
     if distribution.is_chief():
         evaluate.run(
@@ -165,7 +165,7 @@ def run(config: Search) -> Path:
     return out
 
 
-def _refuse_early(setup: SearchSetup, out: Path) -> None:
+def refuse_early(setup: SearchSetup, out: Path | None) -> None:
     """Whatever would end a later part of the work, before the first begins and before a folder is made.
 
     Raises:
@@ -178,10 +178,11 @@ def _refuse_early(setup: SearchSetup, out: Path) -> None:
     checked_budget(setup.budget_or_proposal, setup.space, setup.input_shape, setup.latency)
     decided_later = ("architecture",)
     wanted = {field.name: setup.resolved[field.name] for field in fields(Pretrain) if field.name not in decided_later}
-    refuse_other(out, wanted)
+    if out is not None:
+        refuse_other(out, wanted)
 
 
-def _baselines(setup: SearchSetup, found: dict[str, Any]) -> dict[str, Architecture]:
+def baselines(setup: SearchSetup, found: dict[str, Any]) -> dict[str, Architecture]:
     """Networks that cost what the budget says, by name; under a budget of time, as many multiply-adds as were found."""
     budget, seed = setup.budget_or_proposal, setup.config.seed
     if budget.kind == "latency":
@@ -212,7 +213,7 @@ def _search(setup: SearchSetup, folder: RunFolder, kept: Path) -> None:
     searching = setup.search(schedule)
     checkpoints = Checkpoints(kept, warn=pretrain.warn)
     step = checkpoints.restore(searching)
-    show(f"Searching into {folder.path}", _describe(setup, searching, schedule))
+    show(f"Searching into {folder.path}", describe(setup, searching, schedule))
     if step:
         CONSOLE.print(f"continuing after step {step}")
     batch = next(iter(setup.batches(setup.config.search.label).halves()[1].dataset()))
@@ -250,14 +251,15 @@ def _found(setup: SearchSetup, searching: ArchitectureSearch, picks: dict[str, A
     }
 
 
-def _pretraining(config: Search) -> Pretrain:
+def pretraining(config: Search) -> Pretrain:
     """What `ssl-keras pretrain` would be told."""
     return Pretrain(
         **{field.name: getattr(config, field.name) for field in fields(Pretrain)} | {"architecture": "resnet18"}
     )
 
 
-def _describe(setup: SearchSetup, searching: ArchitectureSearch, schedule: Schedule) -> dict[str, str]:
+def describe(setup: SearchSetup, searching: ArchitectureSearch, schedule: Schedule) -> dict[str, str]:
+    """What is about to happen, in the order to read it."""
     low, high = cost_range(searching.space, searching.budget.kind, setup.input_shape, setup.latency)
     first = searching.first_move
     told = setup.describe(searching.learner, schedule) if not setup.config.search.label else {}

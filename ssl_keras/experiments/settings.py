@@ -305,7 +305,7 @@ class Latency:
 
 @dataclass(frozen=True)
 class Launch:
-    """Start a verb as several workers on this machine, which learn together: launch --workers 2 pretrain ..."""
+    """Start a verb as several workers on this machine, which learn together."""
 
     command: Positional[Annotated[tuple[str, ...], arg(metavar="VERB ...")]]
     """The verb and its options, as without launch; they come last."""
@@ -317,6 +317,8 @@ class Launch:
     def __post_init__(self) -> None:
         check_types(self)
         at_least(self, workers=2, restarts=0)
+        if not self.command:
+            raise ConfigError("launch needs a verb and its options: ssl-keras launch --workers 2 pretrain --data ...")
 
 
 @dataclass(frozen=True)
@@ -397,7 +399,7 @@ class Runs:
     action: Positional[Literal["list", "show", "compare"]] = "list"
     """list: one line a run; show: all of one; compare: settings that differ, and results side by side."""
     folders: Positional[Annotated[tuple[str, ...], arg(metavar="[FOLDER ...]")]] = ()
-    """Run folders; for list, folders that hold them (default: runs)."""
+    """Run folders; for list, folders that hold them, runs if none is named."""
 
     def __post_init__(self) -> None:
         check_types(self)
