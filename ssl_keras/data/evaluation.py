@@ -48,10 +48,12 @@ def evaluation_batches(source: Source, size: int, batch_size: int) -> tf.data.Da
     if size < 1 or batch_size < 1:
         raise ValueError(f"size and batch_size must be at least 1; they are {size} and {batch_size}.")
     indices = tf.data.Dataset.range(source.size)
-    if source.array() is not None:
+    if (array := source.array()) is not None:
 
         def rows(index: tf.Tensor) -> dict[str, tf.Tensor]:
-            return {"image": resize_crop(source.read(index), size), "index": index}
+            images = tf.numpy_function(lambda chosen: array[chosen], [index], tf.uint8, stateful=False)
+            images.set_shape((None, *array.shape[1:]))
+            return {"image": resize_crop(images, size), "index": index}
 
         return indices.batch(batch_size).map(rows, num_parallel_calls=tf.data.AUTOTUNE).prefetch(2)
 

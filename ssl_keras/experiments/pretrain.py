@@ -96,6 +96,7 @@ class StopAtEpochEnd(keras.callbacks.Callback):
 
 def _train(setup: Setup, folder: RunFolder, kept: Path) -> None:
     started = time.monotonic()
+    check_images(setup, folder)
     schedule = _kept_schedule(setup, folder)
     learner = setup.learner(schedule)
     checkpoints = Checkpoints(kept, every=_every(setup.config.monitor.checkpoint_every, schedule), warn=warn)
@@ -112,6 +113,22 @@ def _train(setup: Setup, folder: RunFolder, kept: Path) -> None:
     minutes = (time.monotonic() - started) / 60
     CONSOLE.print(f"wrote {folder.path}/encoder.keras and report.html in {minutes:.1f} minutes")
     CONSOLE.print(f"next: ssl-keras evaluate {folder.path}")
+
+
+def check_images(setup: Setup, folder: RunFolder) -> None:
+    """Notes how many images a run learns from; one that goes on shall have the same, or their order would change.
+
+    Raises:
+        ConfigError: There are more or fewer of them than when the run began.
+    """
+    path, now = folder / "images.json", {"source": setup.source.name, "size": setup.source.size}
+    if not path.is_file():
+        write_json(path, now)
+    elif (then := json.loads(path.read_text())["size"]) != now["size"]:
+        raise ConfigError(
+            f"{folder.path} holds a run that began with {then} images of {now['source']}, and now there are "
+            f"{now['size']}: restore them, or start anew with another --out"
+        )
 
 
 def _kept_schedule(setup: Setup, folder: RunFolder) -> Schedule:

@@ -209,6 +209,7 @@ def search(setup: SearchSetup, path: Path) -> dict[str, Any]:
 
 def _search(setup: SearchSetup, folder: RunFolder, kept: Path) -> None:
     started = time.monotonic()
+    pretrain.check_images(setup, folder)
     schedule = setup.schedule()
     searching = setup.search(schedule)
     checkpoints = Checkpoints(kept, warn=pretrain.warn)

@@ -53,6 +53,17 @@ def test_batches_are_in_order_and_complete() -> None:
     assert dataset.element_spec["image"].shape.as_list() == [None, 16, 16, 3]
 
 
+def test_photos_of_one_size_are_read_a_batch_at_once(tmp_path: Path) -> None:
+    """A folder reads one file at a time, but hands out an array where all are of one size."""
+    images = np.random.default_rng(0).integers(0, 256, (5, 12, 12, 3), np.uint8)
+    for number, image in enumerate(images):
+        Image.fromarray(image).save(tmp_path / f"{number}.png")
+    source = open_source(tmp_path)
+    assert source.array() is not None
+    found = np.concatenate([batch["image"] for batch in evaluation_batches(source, 12, 2)])
+    np.testing.assert_allclose(found, images / 255.0, atol=1e-6)
+
+
 def test_varying_sizes_are_resized_one_by_one(tmp_path: Path) -> None:
     expected = []
     for index in range(7):

@@ -92,6 +92,29 @@ def test_a_folder_of_photos_alone_is_enough(tmp_path: Path) -> None:
     assert "rankme" in metrics(out)[-1]
 
 
+@pytest.mark.slow
+def test_images_that_got_fewer_since_are_told_of_and_nothing_is_lost(tmp_path: Path, monkeypatch) -> None:
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    for index in range(12):
+        pixels = np.random.default_rng(index).integers(0, 256, (16, 16, 3), np.uint8)
+        Image.fromarray(pixels).save(photos / f"{index}.png")
+    config = replace(TINY, data=str(photos), images=None, image_size=16, batch_size=4, out=str(tmp_path / "run"))
+
+    def stop(self, epoch, logs=None):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(monitors.Recorder, "on_epoch_end", stop)
+        with pytest.raises(KeyboardInterrupt):
+            pretrain.run(config)
+    (photos / "3.png").rename(tmp_path / "3.png")
+    with pytest.raises(ConfigError, match=r"began with 12 images of .*, and now there are 11: restore them"):
+        pretrain.run(config)
+    (tmp_path / "3.png").rename(photos / "3.png")
+    assert (pretrain.run(config) / "encoder.keras").is_file()
+
+
 @pytest.mark.parametrize(
     "wrong", [{"masks": "nowhere"}, {"architecture": "conv_g2_c4"}, {"architecture": "conv_c{4,6}"}], ids=str
 )
