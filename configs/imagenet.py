@@ -24,5 +24,5 @@ config = Pretrain(
     optimization=Optimization(
         optimizer="lars", learning_rate=0.3, weight_decay=1e-6, warmup_epochs=10, target_ema=0.996
     ),
-    compute=Compute(precision="mixed_bfloat16", strategy="mirrored"),
+    compute=Compute(precision="mixed_bfloat16"),
 )

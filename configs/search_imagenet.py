@@ -22,6 +22,6 @@ config = Search(
     loss=Objective(temperature=0.2, contrastive_weight=0.3, invariance_weight=5.0, same_view_pairs=True, negatives=10),
     heads=Heads(projector_hidden=4096, projection=256),
     optimization=Optimization(optimizer="lars", warmup_epochs=10.0),
-    compute=Compute(precision="mixed_bfloat16", strategy="mirrored"),
+    compute=Compute(precision="mixed_bfloat16"),
     search=Searching(epochs=100),
 )

@@ -119,7 +119,7 @@ def _dispatch(words: list[str]) -> None:
             encoder_file(encoder)
     if verb not in WITHOUT_TENSORFLOW:
         _start_tensorflow(config)
-    part = "plan" if verb in COMMANDS and DRY_RUN in words else verb
+    part = "plan" if verb in COMMANDS and DRY_RUN in [word.replace("_", "-") for word in words] else verb
     importlib.import_module(f"ssl_keras.experiments.{part}").run(config)
 
 
@@ -219,7 +219,7 @@ def _explain_missing(error: ModuleNotFoundError) -> str | None:
 
 
 def _how_to_continue(words: Sequence[str]) -> str:
-    if words and words[0] in ("pretrain", "search", "demo"):
+    if words and words[0] in ("pretrain", "search", "demo", "launch"):
         return "interrupted; the same command continues from the last checkpoint"
     if words and words[0] == "masks":
         return "interrupted; the same command goes on where this one stopped"

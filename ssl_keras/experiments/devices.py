@@ -14,6 +14,10 @@ def start(strategy: str | None) -> None:
     Raises:
         ValueError: The strategy's surroundings are not there.
     """
-    if strategy is not None and distribution.cluster_size() > 1:
-        distribution.strategy(strategy)
+    workers = distribution.cluster_size()
+    if strategy is not None and workers > 1 and not distribution.spans_hosts(distribution.strategy(strategy)):
+        raise ValueError(
+            f"strategy {strategy!r} with a {distribution.CLUSTER} of {workers} workers would train as many networks: "
+            f"give --compute.strategy multiworker, or unset {distribution.CLUSTER}"
+        )
     tf.config.list_logical_devices()

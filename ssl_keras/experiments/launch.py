@@ -34,8 +34,9 @@ def run(config: Launch) -> None:
     if config.command[0] not in LAUNCHED:
         raise ConfigError(f"{config.command[0]!r} cannot be launched as workers: give {' or '.join(LAUNCHED)}")
     for attempt in range(config.restarts + 1):
-        workers = start(config.command, config.workers)
+        workers: list[subprocess.Popen[bytes]] = []
         with _passing_on_termination(workers):
+            start(config.command, config.workers, workers)
             status = wait(workers)
         if status == 0:
             return
@@ -48,15 +49,13 @@ def run(config: Launch) -> None:
     raise SystemExit(status if status > 0 else 1)
 
 
-def start(command: Sequence[str], count: int) -> list[subprocess.Popen[bytes]]:
-    """The workers' processes, each told its place in the cluster."""
+def start(command: Sequence[str], count: int, workers: list[subprocess.Popen[bytes]]) -> None:
+    """Adds the workers' processes to a list, each told its place in the cluster."""
     hosts = [f"localhost:{port}" for port in free_ports(count)]
-    workers = []
     for index in range(count):
         cluster = {"cluster": {"worker": hosts}, "task": {"type": "worker", "index": index}}
         environment = os.environ | {"TF_CONFIG": json.dumps(cluster)}
         workers.append(subprocess.Popen([sys.executable, "-c", MODULE, *command], env=environment))
-    return workers
 
 
 def wait(workers: Sequence[subprocess.Popen[bytes]]) -> int:

@@ -2,17 +2,22 @@
 
 import resource
 import sys
+import time
 from dataclasses import replace
 
 import keras
+import numpy as np
 
 from ssl_keras.architecture.spaces import family_at
+from ssl_keras.data.views import ViewBatches
 from ssl_keras.experiments import pretrain
 from ssl_keras.experiments.checks import ConfigError
 from ssl_keras.experiments.progress import CONSOLE, show
 from ssl_keras.experiments.search import SearchSetup, describe, pretraining, refuse_early
 from ssl_keras.experiments.settings import Pretrain, Search
 from ssl_keras.experiments.setup import Schedule, Setup
+from ssl_keras.learning.search import ArchitectureSearch
+from ssl_keras.networks.encoder import Encoder
 
 STEPS = 10
 
@@ -37,39 +42,59 @@ def _plan_pretraining(setup: Setup) -> None:
         schedule = setup.schedule() if minutes is None else pretrain.timed_schedule(setup, minutes)
         learner = setup.learner(schedule)
         facts = setup.describe(learner, schedule)
-        macs = setup.macs_per_image(learner)
+        if isinstance(learner.encoder, Encoder):
+            facts["compute"] = f"{setup.macs_per_image(learner) / 1e6:.0f} M multiply-adds an image, there and back"
         seconds = pretrain.seconds_a_step(learner, setup.batches(), STEPS)
-    show("Would pre-train", facts | {"compute": f"{macs / 1e6:.0f} M multiply-adds an image, forward and backward"})
-    _tell("pre-training", schedule, seconds)
+    show("Would pre-train", facts)
+    _tell("pre-training", schedule, schedule.steps * seconds)
 
 
 def _plan_search(config: Search) -> None:
-    # The architecture moves in every step that it may: what a step takes after the warm-up.
     setup = SearchSetup(replace(config, search=replace(config.search, warmup=0.0)))
+    budget = setup.budget_or_proposal
+    if budget.kind == "latency":
+        raise ConfigError("a plan under a budget of milliseconds is not known before the search: give --macs")
     refuse_early(setup, None)
     schedule = setup.schedule()
     with setup.computing():
         searching = setup.search(schedule)
-        facts = describe(SearchSetup(config), searching, schedule)
-        seconds = pretrain.seconds_a_step(searching, setup.batches(config.search.label), STEPS)
+        plain, moving = _seconds_of_both(searching, setup.batches(config.search.label))
+        searching.warmup = config.search.warmup
+        facts = describe(setup, searching, schedule)
+        moves = (schedule.steps - searching.first_move) // searching.every
         keras.backend.clear_session()
-        budget = setup.budget_or_proposal
-        if budget.kind == "latency":
-            raise ConfigError("a plan under a budget of milliseconds is not known before the search: give --macs")
         network = family_at("resnet18", budget, setup.image_size)
         trained = Setup(replace(pretraining(config), architecture=str(network)))
         length = trained.schedule()
         alone = pretrain.seconds_a_step(trained.learner(length), trained.batches(), STEPS)
     show("Would search", facts)
-    _tell("the search", schedule, seconds)
+    _tell("the search", schedule, (schedule.steps - moves) * plain + moves * moving)
     networks = 1 + config.sliced + len(config.baselines)
-    _tell(f"then {networks} networks", Schedule(networks * length.epochs, length.steps_per_epoch), alone)
+    every = Schedule(networks * length.epochs, length.steps_per_epoch)
+    _tell(f"then {networks} networks", every, every.steps * alone)
+
+
+def _seconds_of_both(searching: ArchitectureSearch, batches: ViewBatches) -> tuple[float, float]:
+    """Median time of a step without and with one of the architecture; the first of each, which traces, left out."""
+    taken: dict[bool, list[float]] = {False: [], True: []}
+    began = [0.0]
+
+    def note(batch: int, logs: dict[str, float]) -> None:
+        taken[(batch % searching.every) == 0].append(time.monotonic() - began[0])
+        began[0] = time.monotonic()
+
+    began[0] = time.monotonic()
+    watch = keras.callbacks.LambdaCallback(on_train_batch_end=note)
+    searching.fit(batches, steps_per_epoch=STEPS * searching.every // 2 + 2, verbose=0, callbacks=[watch])
+    moving = float(np.median(taken[True][1:]))
+    return (float(np.median(taken[False][1:])) if len(taken[False]) > 1 else moving), moving
 
 
 def _tell(what: str, schedule: Schedule, seconds: float) -> None:
-    minutes = schedule.steps * seconds / 60
+    minutes = seconds / 60
+    a_step = f"{1000 * seconds / schedule.steps:.0f} ms"
     text = f"{minutes:.0f} minutes" if minutes < 120 else f"{minutes / 60:.1f} hours"
-    CONSOLE.print(f"  {what}: {schedule.steps} steps of {1000 * seconds:.0f} ms are {text}, monitors and saving aside")
+    CONSOLE.print(f"  {what}: {schedule.steps} steps of {a_step} are {text}, monitors and saving aside")
 
 
 def _peak_gib() -> float:

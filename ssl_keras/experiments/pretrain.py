@@ -105,7 +105,7 @@ def _train(setup: Setup, folder: RunFolder, kept: Path) -> None:
     if step:
         CONSOLE.print(f"continuing after step {step}")
     _show_views(setup, folder)
-    fit(setup, learner, schedule, [*_monitors(setup, schedule), checkpoints, _recorder(setup, folder)])
+    fit(setup, learner, schedule, [*_monitors(setup, schedule), _recorder(setup, folder), checkpoints])
     _write_projector(setup, folder, learner.encoder)
     with replacing(folder / "encoder.keras") as temporary:
         learner.encoder.save(temporary)
@@ -121,6 +121,7 @@ def check_images(setup: Setup, folder: RunFolder) -> None:
     Raises:
         ConfigError: There are more or fewer of them than when the run began.
     """
+    distribution.check_agreed(setup.source.size, "images:")
     path, now = folder / "images.json", {"source": setup.source.name, "size": setup.source.size}
     if not path.is_file():
         write_json(path, now)

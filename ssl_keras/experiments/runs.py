@@ -50,8 +50,12 @@ class Run:
 
     @property
     def architecture(self) -> str:
-        """Its short name; of a space, how many networks it holds."""
-        architecture = parse((self.path / "architecture.txt").read_text().strip())
+        """Its short name, of a space how many networks it holds, of an encoder from elsewhere where it is from."""
+        text = (self.path / "architecture.txt").read_text().strip()
+        try:
+            architecture = parse(text)
+        except ValueError:
+            return text
         return name_of(architecture) if architecture.size == 1 else f"space of {architecture.size:,}"
 
     @property
@@ -67,9 +71,11 @@ class Run:
         """finished, running, or stopped: the same command goes on with it."""
         if (self.path / "encoder.keras").is_file() or (self.path / "found.json").is_file():
             return "finished"
-        with (self.path / ".lock").open("a") as lock:
+        if not (self.path / ".lock").is_file():
+            return "stopped"
+        with (self.path / ".lock").open() as lock:
             try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
             except BlockingIOError:
                 return "running"
         return "stopped"
@@ -117,6 +123,7 @@ def found(folders: Sequence[Path]) -> list[Run]:
         for folder in folders
         for depth in range(DEPTH + 1)
         for file in folder.glob("/".join(["*"] * depth + ["config.json"]))
+        if file.with_name("architecture.txt").is_file()
     }
     return [Run(file.parent) for file in sorted(configs, key=lambda file: file.stat().st_mtime)]
 

@@ -220,8 +220,8 @@ def _search(setup: SearchSetup, folder: RunFolder, kept: Path) -> None:
     batch = next(iter(setup.batches(setup.config.search.label).halves()[1].dataset()))
     watched = [
         SearchMonitor(folder / "probabilities.jsonl", folder / "tensorboard", batch),
-        checkpoints,
         monitors.Recorder(folder / "metrics.jsonl", folder / "tensorboard", batch_size=setup.batch_size),
+        checkpoints,
     ]
     pretrain.fit(setup, searching, schedule, watched, setup.config.search.label)
     picks = searching.picks()

@@ -1,6 +1,7 @@
 """What an encoder is compared with: its untrained self, and the same network trained with labels."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import keras
@@ -11,6 +12,7 @@ from ssl_keras.experiments.pretrain import fit
 from ssl_keras.experiments.progress import show
 from ssl_keras.experiments.run_folder import replacing
 from ssl_keras.experiments.setup import Schedule, Setup, measure_statistics
+from ssl_keras.learning import distribution
 from ssl_keras.saving import load
 
 
@@ -27,7 +29,7 @@ def untrained(encoder: keras.Model, images: Source) -> keras.Model:
 def supervised(run: Path, setup: Setup, label: str) -> keras.Model:
     """The same network, images, views, optimizer and steps, with the labels of one label set as the goal.
 
-    It is kept in the run's ``yardsticks/``, so that a second evaluation does not train it again.
+    Of a run on several hosts or a TPU it is trained on the device at hand. It is kept in the run's ``yardsticks/``, so that a second evaluation does not train it again.
 
     Args:
         run: the run folder; its ``schedule.json`` tells the number of steps.
@@ -37,6 +39,9 @@ def supervised(run: Path, setup: Setup, label: str) -> keras.Model:
     path = run / "yardsticks" / f"supervised-{label}.keras"
     if path.is_file():
         return load(path)
+    compute = setup.config.compute
+    if compute.strategy in ("multiworker", "tpu") or distribution.cluster_size() > 1:
+        setup = Setup(replace(setup.config, compute=replace(compute, strategy="none")))
     schedule = Schedule(**json.loads((run / "schedule.json").read_text()))
     with setup.computing():
         learner = setup.supervised(schedule, label)

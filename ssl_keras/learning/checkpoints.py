@@ -73,7 +73,8 @@ class Checkpoints(keras.callbacks.Callback):
                 with tempfile.TemporaryDirectory() as nowhere:
                     self._manager(learner, Path(nowhere)).save()
         except CANNOT as error:
-            self._remove_pieces(learner.step)
+            if distribution.is_chief():
+                self._remove_pieces(learner.step)
             self.warn(
                 f"no checkpoint of step {learner.step} in {self.folder} ({_brief(error)}): the one before it counts"
             )
@@ -93,14 +94,15 @@ class Checkpoints(keras.callbacks.Callback):
             ) from error
 
     def _remove_pieces(self, step: int) -> None:
-        for piece in self.folder.glob(f"ckpt-{step}*"):
+        for piece in (*self.folder.glob(f"ckpt-{step}.*"), *self.folder.glob(f"ckpt-{step}_temp*")):
             shutil.rmtree(piece) if piece.is_dir() else piece.unlink()
 
 
 class SaveOnTermination(keras.callbacks.Callback):
     """Lets SIGTERM, by which a machine is taken away, end training after the step at hand, with a checkpoint.
 
-    Several workers would have to agree on a step; there the signal ends the process as usual.
+    Give it after what measures and records, which goes first at an epoch's end. Several workers would have to agree on a
+    step; there the signal ends the process as usual.
 
     Args:
         checkpoints: What saves.
@@ -123,18 +125,27 @@ class SaveOnTermination(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         """Saves and leaves, if called."""
-        if self._called:
-            self.close()
-            saved = self.checkpoints.save(self.model)
-            self.checkpoints.warn(
-                f"terminated at step {self.model.step}{', which is saved' if saved else ''}: "
-                "the same command goes on from the newest checkpoint"
-            )
-            raise SystemExit(0 if saved else 1)
+        if batch + 1 != self.params["steps"]:
+            self._leave()
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Saves and leaves, if called."""
+        self._leave()
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         """Listens no more."""
         self.close()
+
+    def _leave(self) -> None:
+        if not self._called:
+            return
+        self.close()
+        saved = self.checkpoints.save(self.model)
+        self.checkpoints.warn(
+            f"terminated at step {self.model.step}{', which is saved' if saved else ''}: "
+            "the same command goes on from the newest checkpoint"
+        )
+        raise SystemExit(0 if saved else 1)
 
     def close(self) -> None:
         """Gives the signal back, also after an interruption."""

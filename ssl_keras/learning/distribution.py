@@ -163,7 +163,8 @@ def check_agreed(number: int, what: str) -> None:
     count = among.num_replicas_in_sync
     if count * squares != total * total:
         raise OSError(
-            f"this worker finds {what} {number}, another one does not: give an --out on storage that all workers share"
+            f"this worker finds {what} {number}, another one does not: give all of them the same images, and an --out "
+            "on storage that they share"
         )
 
 
@@ -182,9 +183,16 @@ def check_shared(batch_size: int, among: tf.distribute.Strategy) -> None:
     Raises:
         ValueError: The replicas do not divide it.
     """
-    if batch_size % (count := among.num_replicas_in_sync):
+    share, left = divmod(batch_size, count := among.num_replicas_in_sync)
+    if left:
         raise ValueError(
             f"a batch of {batch_size} images cannot be shared by {count} replicas: give a multiple of them"
+        )
+    # Views draw the place of hue for four images at once.
+    if makes_views(among) and share not in (1, 2) and share % 4:
+        raise ValueError(
+            f"a batch of {batch_size} images gives each of {count} replicas {share}, and where they make the views it "
+            f"has to be a multiple of 4: give a batch of {4 * count * round(share / 4 + 0.5)}"
         )
 
 

@@ -248,9 +248,15 @@ class Recorder(keras.callbacks.Callback):
 
 
 def keep_until(file: Path, step: int) -> None:
-    """Drops the rows of a file of JSON lines past a step, which a run that goes on writes again; makes the file."""
+    """Drops the rows of a file of JSON lines past a step, which a run that goes on writes again; makes the file.
+
+    A last row that was cut short, by a full disk say, is dropped too.
+    """
     rows = file.read_text().splitlines() if file.exists() else []
-    file.write_text("".join(f"{row}\n" for row in rows if json.loads(row)["step"] <= step))
+    whole = [row for row in rows if row.endswith("}")]
+    temporary = file.with_name(f".{file.name}")
+    temporary.write_text("".join(f"{row}\n" for row in whole if json.loads(row)["step"] <= step))
+    temporary.replace(file)
 
 
 def write_texts(tensorboard: Path, texts: dict[str, str]) -> None:

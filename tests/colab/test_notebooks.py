@@ -2,7 +2,7 @@
 
 import os
 import re
-import subprocess
+import signal
 from pathlib import Path
 
 import nbformat
@@ -43,10 +43,12 @@ def test_every_cell_runs(path, tmp_path, monkeypatch):
     client = NotebookClient(
         notebook, timeout=900, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}}
     )
+    monkeypatch.setenv("TMPDIR", str(tmp_path))  # where a server of TensorBoard says that it runs
     try:
         client.execute()
     finally:
-        subprocess.run(["pkill", "-f", f"tensorboard.*{os.getpid()}"], check=False)
+        for server in (tmp_path / ".tensorboard-info").glob("pid-*.info"):
+            os.kill(int(server.stem.removeprefix("pid-")), signal.SIGTERM)
     said = "\n".join(output.get("text", "") for cell in notebook.cells for output in cell.get("outputs", ()))
     assert (tmp_path / "encoder.keras").is_file()
     assert sk.load(tmp_path / "encoder.keras").embedding_size in (16, 32)

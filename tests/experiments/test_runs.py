@@ -77,3 +77,12 @@ def test_two_are_compared_by_what_differs(folder, capsys):
 def test_what_is_no_run_is_one_sentence(words, message):
     with pytest.raises(ConfigError, match=message):
         runs.run(Runs(words[0], words[1:]))
+
+
+def test_other_folders_and_encoders_from_elsewhere_do_not_break_the_list(folder, capsys):
+    (folder / "else").mkdir()
+    (folder / "else" / "config.json").write_text("{}")
+    (folder / "done" / "architecture.txt").write_text("keras.applications:MobileNetV2\n")
+    text = said(capsys, "list", folder)
+    assert "MobileNetV2" in line(text, folder / "done") and "else" not in text
+    assert not (folder / "done" / ".lock").exists()

@@ -114,3 +114,31 @@ def test_a_termination_saves_the_step_at_hand_and_leaves_with_status_0(tmp_path)
     assert Checkpoints(tmp_path).restore(learner()) == 3
     assert "step 3, which is saved: the same command" in said[0]
     assert signal.getsignal(signal.SIGTERM) is former
+
+
+def test_a_termination_at_an_epochs_last_batch_lets_the_epoch_be_measured_first(tmp_path):
+    measured = []
+    kept = Checkpoints(tmp_path, warn=lambda sentence: None)
+    terminates = keras.callbacks.LambdaCallback(
+        on_train_batch_end=lambda batch, logs: os.kill(os.getpid(), signal.SIGTERM) if batch == 3 else None,
+        on_epoch_end=lambda epoch, logs: measured.append(epoch),
+    )
+    with pytest.raises(SystemExit) as left:
+        trained(tmp_path / "unused", 2, [terminates, SaveOnTermination(kept)])
+    assert left.value.code == 0 and measured == [0]
+    assert Checkpoints(tmp_path).restore(learner()) == 4
+
+
+def test_of_a_worker_that_is_not_the_chief_nothing_is_removed(folder, monkeypatch):
+    """Its own space ran out, not the chief's."""
+
+    def full(self, **settings):
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(module.distribution, "is_chief", lambda: False)
+    monkeypatch.setattr(module.tf.train.CheckpointManager, "save", full)
+    model = learner()
+    Checkpoints(folder).restore(model)
+    before = sorted(folder.iterdir())
+    assert not Checkpoints(folder, warn=lambda sentence: None).save(model)
+    assert sorted(folder.iterdir()) == before

@@ -159,3 +159,11 @@ def test_a_restored_run_ends_bit_identical_to_an_uninterrupted_one(tmp_path):
             np.testing.assert_array_equal(a, b, err_msg=a.path)
     for a, b in zip(whole.optimizer.variables, second.optimizer.variables, strict=True):
         np.testing.assert_array_equal(a, b, err_msg=a.path)
+
+
+def test_a_row_that_was_cut_short_is_dropped_and_the_run_goes_on(tmp_path):
+    file = tmp_path / "metrics.jsonl"
+    file.write_text('{"step": 2}\n{"step": 4}\n{"step": 6, "lo')
+    monitors.keep_until(file, 5)
+    assert file.read_text() == '{"step": 2}\n{"step": 4}\n'
+    assert [item.name for item in tmp_path.iterdir()] == ["metrics.jsonl"]

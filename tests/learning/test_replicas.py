@@ -6,13 +6,14 @@ compare what they wrote.
 
 import json
 import os
-import socket
 import subprocess
 import sys
 import textwrap
 
 import numpy as np
 import pytest
+
+from ssl_keras.experiments.launch import free_ports
 
 PROGRAM = textwrap.dedent(
     """
@@ -131,17 +132,6 @@ def clustered(tmp_path_factory):
         {name_of(case): dict(np.load(folder / f"{name_of(case)}-worker{index}.npz")) for case in CLUSTER_CASES}
         for index in range(2)
     ]
-
-
-def free_ports(count):
-    """Ports that nobody listens on."""
-    sockets = [socket.socket() for _ in range(count)]
-    for each in sockets:
-        each.bind(("localhost", 0))
-    ports = [each.getsockname()[1] for each in sockets]
-    for each in sockets:
-        each.close()
-    return ports
 
 
 def largest_difference(one, two):

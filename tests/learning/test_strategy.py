@@ -1,10 +1,12 @@
 """Names of strategies, what they need, and who is the chief."""
 
 import json
+from types import SimpleNamespace
 
 import pytest
 
 import ssl_keras as sk
+from ssl_keras.experiments import devices
 from ssl_keras.learning import distribution
 
 HOSTS = ["one:1", "two:1"]
@@ -63,3 +65,22 @@ def test_the_chief_is_the_first(monkeypatch, kind, index, jobs, chief):
 def test_alone_one_is_the_chief(monkeypatch):
     monkeypatch.delenv("TF_CONFIG", raising=False)
     assert distribution.is_chief() and distribution.cluster_size() == 0
+
+
+@pytest.mark.parametrize(
+    ("batch", "message"), [(48, "give a batch of 64"), (50, "cannot be shared by 8 replicas"), (64, None)]
+)
+def test_where_views_are_made_in_the_step_a_share_is_a_multiple_of_four(monkeypatch, batch, message):
+    monkeypatch.setattr(distribution, "makes_views", lambda among: True)
+    among = SimpleNamespace(num_replicas_in_sync=8)
+    if message is None:
+        distribution.check_shared(batch, among)
+    else:
+        with pytest.raises(ValueError, match=message):
+            distribution.check_shared(batch, among)
+
+
+def test_a_strategy_that_knows_nothing_of_the_other_workers_is_refused(monkeypatch):
+    told(monkeypatch)
+    with pytest.raises(ValueError, match="would train as many networks: give --compute.strategy multiworker"):
+        devices.start("none")
