@@ -29,7 +29,8 @@ def untrained(encoder: keras.Model, images: Source) -> keras.Model:
 def supervised(run: Path, setup: Setup, label: str) -> keras.Model:
     """The same network, images, views, optimizer and steps, with the labels of one label set as the goal.
 
-    Of a run on several hosts or a TPU it is trained on the device at hand. It is kept in the run's ``yardsticks/``, so that a second evaluation does not train it again.
+    Of a run on several hosts or a TPU it is trained on the device at hand. It is kept in the run's ``yardsticks/``, so
+    that a second evaluation does not train it again.
 
     Args:
         run: the run folder; its ``schedule.json`` tells the number of steps.

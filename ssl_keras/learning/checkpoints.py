@@ -101,8 +101,8 @@ class Checkpoints(keras.callbacks.Callback):
 class SaveOnTermination(keras.callbacks.Callback):
     """Lets SIGTERM, by which a machine is taken away, end training after the step at hand, with a checkpoint.
 
-    Give it after what measures and records, which goes first at an epoch's end. Several workers would have to agree on a
-    step; there the signal ends the process as usual.
+    Give it after what measures and records, which goes first at an epoch's end. Several workers would have to agree on
+    a step; there the signal ends the process as usual.
 
     Args:
         checkpoints: What saves.

@@ -82,5 +82,5 @@ def test_where_views_are_made_in_the_step_a_share_is_a_multiple_of_four(monkeypa
 
 def test_a_strategy_that_knows_nothing_of_the_other_workers_is_refused(monkeypatch):
     told(monkeypatch)
-    with pytest.raises(ValueError, match="would train as many networks: give --compute.strategy multiworker"):
+    with pytest.raises(ValueError, match=r"would train as many networks: give --compute.strategy multiworker"):
         devices.start("none")
