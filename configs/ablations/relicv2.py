@@ -4,7 +4,7 @@ Command:  ssl-keras masks --data tfds:cifar10 (and tfds:tiny_imagenet), then
           OMP_NUM_THREADS=1 taskset -c 0 python tools/ablate.py relicv2 --out runs/ablations, once a core
 Hardware: two CPU cores
 Time:     about 7 minutes a cell, set and seed
-Result:   unmeasured
+Result:   CIFAR-10, linear, three seeds: ReLICv2 45.3 to 46.3 %, SimCLR 50.9 to 52.8 %; further cells in the README
 
 Crops and heads are the same in every cell. Rate and one value of its own of each method were chosen by linear accuracy
 in the trials: four for each, on CIFAR-10, another seed, a third of the image-passes, held-out training images. NOTE:

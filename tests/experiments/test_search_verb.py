@@ -171,5 +171,5 @@ def test_amounts(text: str | float, amount: float) -> None:
 
 
 def test_what_is_trained_anew_is_a_plain_pretraining() -> None:
-    config = verb._pretraining(TINY)
+    config = verb.pretraining(TINY)
     assert type(config) is pretrain.Pretrain and config.heads == TINY.heads and config.images == 64
