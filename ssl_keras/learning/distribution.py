@@ -123,7 +123,7 @@ def step_over_hosts(
         logs = among.run(step, args=(batch,))
         return {name: among.reduce(tf.distribute.ReduceOp.MEAN, value, axis=None) for name, value in logs.items()}
 
-    @tf.function(reduce_retracing=True)
+    @tf.function(reduce_retracing=True, autograph=False)
     def all_of_them(iterator: Any) -> dict[str, Tensor]:
         for _ in range(count - 1):
             one(next(iterator))

@@ -82,7 +82,12 @@ class Learner(MultiWorkerModel):
 
     def with_views(self, batch: Batch) -> Batch:
         """A batch with its views, which on a TPU are made as part of the step."""
-        return self._batches.finish(batch) if self._batches else batch
+        if self._batches is None:
+            return batch
+        if distribution.spans_hosts(self.distribute_strategy):  # sharing a batch among hosts may forget its size
+            share = self._batches.batch_size // distribution.replicas()
+            batch = tf.nest.map_structure(lambda part: tf.ensure_shape(part, (share, *part.shape[1:])), batch)
+        return self._batches.finish(batch)
 
     def batches(self, stream: ViewBatches, start_step: int) -> tf.data.Dataset:
         """The batches of a stream, uncut where the device that learns makes the views."""
