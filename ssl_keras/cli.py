@@ -56,8 +56,6 @@ DRY_RUN = "--dry-run"
 DRY_RUN_HELP = "Only tell what would be done, how long it takes and in how much memory, by ten steps."
 EXPERIMENT_HELP = "A shipped experiment, or a .py or .json file; the options below override it."
 Experiment = tyro.conf.Positional[Annotated[str | None, tyro.conf.arg(metavar="[EXPERIMENT]", help=EXPERIMENT_HELP)]]
-COMMANDS = ("pretrain", "search")
-"""Verbs that take an experiment, and its options beside it."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -119,7 +117,7 @@ def _dispatch(words: list[str]) -> None:
             encoder_file(encoder)
     if verb not in WITHOUT_TENSORFLOW:
         _start_tensorflow(config)
-    part = "plan" if verb in COMMANDS and DRY_RUN in [word.replace("_", "-") for word in words] else verb
+    part = "plan" if verb in settings.LEARNING and DRY_RUN in [word.replace("_", "-") for word in words] else verb
     importlib.import_module(f"ssl_keras.experiments.{part}").run(config)
 
 
@@ -155,7 +153,7 @@ def parse_arguments(verb: str, words: Sequence[str]) -> Any:
         if own < len(words):
             parse_arguments(words[own], words[own + 1 :])  # mistakes are told once, not by every worker
         words = [*words[:own], *(["--", *words[own:]] if own < len(words) else [])]
-    if verb not in COMMANDS:
+    if verb not in settings.LEARNING:
         return tyro.cli(VERBS[verb], prog=program, args=words)
     kind = VERBS[verb]
     options = (
@@ -193,7 +191,7 @@ def _overview() -> None:
     console.print("[bold]ssl-keras[/] VERB \\[OPTIONS]\n")
     console.print("Learn an image encoder from images without labels, and prove what it is worth.\n")
     console.print(_two_columns({verb: _summary(kind) for verb, kind in VERBS.items()}))
-    for verb in COMMANDS:
+    for verb in settings.LEARNING:
         if experiments := shipped(VERBS[verb]):
             console.print(f"\nExperiments for {verb}:\n")
             console.print(_two_columns(experiments))

@@ -14,14 +14,13 @@ from types import FrameType
 from rich.console import Console
 
 from ssl_keras.experiments.checks import ConfigError
-from ssl_keras.experiments.settings import Launch
+from ssl_keras.experiments.settings import LEARNING, Launch
 
 CONSOLE = Console(highlight=False)
 LOOK_S = 0.2
 GRACE_S = 20.0
 """What workers that are told to end get before they are killed."""
 MODULE = "from ssl_keras.cli import main; main()"
-LAUNCHED = ("pretrain", "search")
 
 
 def run(config: Launch) -> None:
@@ -31,8 +30,8 @@ def run(config: Launch) -> None:
         ConfigError: The verb is not one that learns.
         SystemExit: With the status of the first worker that failed, after the last restart.
     """
-    if config.command[0] not in LAUNCHED:
-        raise ConfigError(f"{config.command[0]!r} cannot be launched as workers: give {' or '.join(LAUNCHED)}")
+    if config.command[0] not in LEARNING:
+        raise ConfigError(f"{config.command[0]!r} cannot be launched as workers: give {' or '.join(LEARNING)}")
     for attempt in range(config.restarts + 1):
         workers: list[subprocess.Popen[bytes]] = []
         with _passing_on_termination(workers):

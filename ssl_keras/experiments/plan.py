@@ -2,7 +2,6 @@
 
 import resource
 import sys
-import time
 from dataclasses import replace
 
 import keras
@@ -44,7 +43,7 @@ def _plan_pretraining(setup: Setup) -> None:
         facts = setup.describe(learner, schedule)
         if isinstance(learner.encoder, Encoder):
             facts["compute"] = f"{setup.macs_per_image(learner) / 1e6:.0f} M multiply-adds an image, there and back"
-        seconds = pretrain.seconds_a_step(learner, setup.batches(), STEPS)
+        seconds = float(np.median(pretrain.step_times(learner, setup.batches(), STEPS)))
     show("Would pre-train", facts)
     _tell("pre-training", schedule, schedule.steps * seconds)
 
@@ -66,7 +65,7 @@ def _plan_search(config: Search) -> None:
         network = family_at("resnet18", budget, setup.image_size)
         trained = Setup(replace(pretraining(config), architecture=str(network)))
         length = trained.schedule()
-        alone = pretrain.seconds_a_step(trained.learner(length), trained.batches(), STEPS)
+        alone = float(np.median(pretrain.step_times(trained.learner(length), trained.batches(), STEPS)))
     show("Would search", facts)
     _tell("the search", schedule, (schedule.steps - moves) * plain + moves * moving)
     networks = 1 + config.sliced + len(config.baselines)
@@ -75,19 +74,13 @@ def _plan_search(config: Search) -> None:
 
 
 def _seconds_of_both(searching: ArchitectureSearch, batches: ViewBatches) -> tuple[float, float]:
-    """Median time of a step without and with one of the architecture; the first of each, which traces, left out."""
-    taken: dict[bool, list[float]] = {False: [], True: []}
-    began = [0.0]
-
-    def note(batch: int, logs: dict[str, float]) -> None:
-        taken[(batch % searching.every) == 0].append(time.monotonic() - began[0])
-        began[0] = time.monotonic()
-
-    began[0] = time.monotonic()
-    watch = keras.callbacks.LambdaCallback(on_train_batch_end=note)
-    searching.fit(batches, steps_per_epoch=STEPS * searching.every // 2 + 2, verbose=0, callbacks=[watch])
-    moving = float(np.median(taken[True][1:]))
-    return (float(np.median(taken[False][1:])) if len(taken[False]) > 1 else moving), moving
+    """Median time of a step without and with one of the architecture, which every so many begin with."""
+    times = pretrain.step_times(searching, batches, STEPS * searching.every // 2 + 1)
+    number = np.arange(1, len(times) + 1)
+    moves = number % searching.every == 0
+    moving = float(np.median(times[moves]))
+    plain = times[~moves & (number > 1)]  # the first of these traces
+    return float(np.median(plain)) if len(plain) else moving, moving
 
 
 def _tell(what: str, schedule: Schedule, seconds: float) -> None:

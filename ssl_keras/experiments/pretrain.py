@@ -9,6 +9,7 @@ from typing import Any
 
 import keras
 import numpy as np
+import numpy.typing as npt
 from rich.markup import escape
 
 from ssl_keras.data.evaluation import resize_crop
@@ -149,7 +150,8 @@ def timed_schedule(setup: Setup, minutes: float) -> Schedule:
     """As many epochs as fit into the time, by the time that a few steps take here."""
     started = time.monotonic()
     batches = setup.batches()
-    per_step = seconds_a_step(setup.learner(Schedule(1, MEASURED_STEPS + 1)), batches, MEASURED_STEPS)
+    probe = setup.learner(Schedule(1, MEASURED_STEPS + 1))
+    per_step = float(np.median(step_times(probe, batches, MEASURED_STEPS)))
     left = 60 * minutes * (1 - MONITOR_SHARE) - (time.monotonic() - started)
     steps = max(1, int(left / per_step))
     epochs = max(1, steps // batches.steps_per_epoch)
@@ -158,12 +160,12 @@ def timed_schedule(setup: Setup, minutes: float) -> Schedule:
     return Schedule(epochs, min(steps, batches.steps_per_epoch))
 
 
-def seconds_a_step(learner: Any, batches: ViewBatches, steps: int) -> float:
-    """Median time of some steps of a compiled learner or search, the first, which traces, left out."""
+def step_times(learner: Any, batches: ViewBatches, steps: int) -> npt.NDArray[np.float64]:
+    """Seconds of each of some steps of a compiled learner or search, after a first one, which traces."""
     stamps: list[float] = []
     stamp = keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: stamps.append(time.monotonic()))
     learner.fit(batches, steps_per_epoch=steps + 1, verbose=0, callbacks=[stamp])
-    return float(np.median(np.diff(stamps)))
+    return np.diff(stamps)
 
 
 def _every(wanted: int, schedule: Schedule) -> int:

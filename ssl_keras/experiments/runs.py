@@ -18,6 +18,7 @@ from ssl_keras.experiments.checks import ConfigError
 from ssl_keras.experiments.run_folder import flat
 from ssl_keras.experiments.settings import Runs
 from ssl_keras.reports import results
+from ssl_keras.reports.page import json_lines
 
 CONSOLE = Console(highlight=False)
 DEPTH = 3
@@ -38,9 +39,7 @@ class Run:
     @cached_property
     def rows(self) -> list[dict[str, Any]]:
         """The rows of metrics.jsonl; a last one that was cut short is left out."""
-        file = self.path / "metrics.jsonl"
-        lines = file.read_text().splitlines() if file.is_file() else []
-        return [json.loads(line) for line in lines if line.endswith("}")]
+        return json_lines(self.path / "metrics.jsonl")
 
     @cached_property
     def tables(self) -> dict[str, results.Table]:

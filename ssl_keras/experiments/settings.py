@@ -303,6 +303,10 @@ class Latency:
         within(self, image_size=(8, 1024))
 
 
+LEARNING = ("pretrain", "search")
+"""Verbs that learn: they take an experiment, with its options beside it, and can be launched as several workers."""
+
+
 @dataclass(frozen=True)
 class Launch:
     """Start a verb as several workers on this machine, which learn together."""

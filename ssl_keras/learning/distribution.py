@@ -98,9 +98,9 @@ def is_chief() -> bool:
     """Whether this process writes what a run leaves behind: the only one, or the first of a cluster's workers."""
     if cluster_size() < 2:
         return True
-    task = json.loads(os.environ[CLUSTER]).get("task", {})
-    has_chief = "chief" in json.loads(os.environ[CLUSTER])["cluster"]
-    return task.get("type") == "chief" or (not has_chief and task.get("index", 0) == 0)
+    told = json.loads(os.environ[CLUSTER])
+    task = told.get("task", {})
+    return task.get("type") == "chief" or ("chief" not in told["cluster"] and task.get("index", 0) == 0)
 
 
 def spans_hosts(among: tf.distribute.Strategy) -> bool:

@@ -87,7 +87,7 @@ def read_run(folder: Path) -> Run:
         folder,
         config,
         text.read_text().strip() if text.is_file() else found.get("provenance", {}).get("architecture", ""),
-        _json_lines(folder / "metrics.jsonl"),
+        json_lines(folder / "metrics.jsonl"),
         found.get("rows", []),
         found.get("provenance", {}),
         _read_search(folder / "search"),
@@ -99,7 +99,7 @@ def _read_search(folder: Path) -> Found | None:
     facts = _json(folder / "found.json")
     if not facts:
         return None
-    return Found(facts, _json_lines(folder / "metrics.jsonl"), _json_lines(folder / "probabilities.jsonl"))
+    return Found(facts, json_lines(folder / "metrics.jsonl"), json_lines(folder / "probabilities.jsonl"))
 
 
 def page(run: Run) -> str:
@@ -309,7 +309,8 @@ def _json(path: Path) -> dict[str, Any]:
     return values
 
 
-def _json_lines(path: Path) -> list[dict[str, Any]]:
+def json_lines(path: Path) -> list[dict[str, Any]]:
+    """The rows of a file of JSON lines; none where there is no file."""
     if not path.is_file():
         return []
     # A last line without its end is one that a crash cut short.
