@@ -8,6 +8,7 @@ import pytest
 
 import ssl_keras as sk
 from ssl_keras.networks.entangled import EntangledConv2D, EntangledDepthwiseConv2D, WeightedSum
+from ssl_keras.networks.heads import Segmenter
 from ssl_keras.saving import register
 from tests.contracts import assert_serialisable
 
@@ -19,6 +20,7 @@ EXAMPLES = {
     "EntangledDepthwiseConv2D": lambda: EntangledDepthwiseConv2D((3, 5), padding="same", use_bias=False),
     "Projector": lambda: sk.Projector(4, 6, 5, synchronized=False),
     "Predictor": lambda: sk.Predictor(4, 6, 5),
+    "Segmenter": lambda: Segmenter(5, seed=9),
     "ReLICv2Loss": lambda: sk.ReLICv2Loss(0.1, 1.0, 0.5, False),
     "NTXentLoss": lambda: sk.NTXentLoss(0.3),
     "BYOLLoss": lambda: sk.BYOLLoss(),

@@ -41,9 +41,9 @@ from ssl_keras.experiments.run_folder import write_json
 from ssl_keras.experiments.settings import Pretrain
 from ssl_keras.experiments.setup import Schedule, Setup
 from ssl_keras.scenarios import style
-from ssl_keras.scenarios.features import extract
 from ssl_keras.scenarios.knn import knn
 from ssl_keras.scenarios.linear import linear
+from ssl_keras.scenarios.protocol import TOP1, Images, Labelled
 
 MEASURED = ("knn20", "knn200", "linear", "same style", "other style", "drop", "cue conflict")
 """Protocols on the set itself; then `ssl_keras.scenarios.style`, which needs the TFDS set cue_conflict."""
@@ -107,9 +107,9 @@ def run_cell(
 
 def scores(encoder: keras.Model, train: Source, test: Source, side: int, seed: int) -> dict[str, float]:
     """Top-1 in percent on the set itself, by protocol."""
-    parts = [part for source in (train, test) for part in (extract(encoder, source, side), source.labels("label"))]
-    outcomes = {title: outcome for protocol in (knn, linear) for title, outcome in protocol(*parts, seed).items()}
-    return {title: 100 * float(np.mean(outcome.correct)) for title, outcome in outcomes.items()}
+    lesson, exam = (Labelled(Images(encoder, source, side)) for source in (train, test))
+    outcomes = [outcome for protocol in (knn, linear) for outcome in protocol(lesson, seed)(exam)]
+    return {one.protocol: 100 * float(np.mean(one.correct)) for one in outcomes if one.metric == TOP1}
 
 
 def held_out(images: Source, seed: int) -> tuple[Source, Source]:

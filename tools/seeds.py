@@ -26,7 +26,7 @@ def join(documents: list[dict[str, Any]], scenario: str) -> list[dict[str, str]]
     values: dict[str, dict[str, list[float]]] = {}
     for document in documents:
         for row in document["rows"]:
-            if row["scenario"] == scenario:
+            if row["scenario"] == scenario and row["metric"] == "top1":
                 values.setdefault(row["encoder"], {}).setdefault(row["protocol"], []).append(row["value"])
     table = []
     for encoder, protocols in values.items():

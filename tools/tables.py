@@ -13,57 +13,31 @@ import argparse
 import json
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ssl_keras.reports import results
+from ssl_keras.reports import text
 
 ROOT = Path(__file__).parent.parent
 MARKED = re.compile(r"(<!-- table: (\S+) -->\n)(.*?)(<!-- end of table -->)", re.DOTALL)
 
 
-def fill(text: str, root: Path) -> str:
-    """The text with every marked table made again from its file under ``root``.
+def fill(page: str, root: Path) -> str:
+    """The page with every marked table made again from its file under ``root``.
 
     Raises:
         FileNotFoundError: A named file does not exist.
     """
-    return MARKED.sub(lambda match: f"{match[1]}{markdown(json.loads((root / match[2]).read_text()))}{match[4]}", text)
+    return MARKED.sub(lambda match: f"{match[1]}{markdown(json.loads((root / match[2]).read_text()))}{match[4]}", page)
 
 
 def markdown(document: Mapping[str, Any]) -> str:
     """The rows of one result file as Markdown."""
     rows = document["rows"]
-    if "encoder" not in rows[0]:
-        return _table(list(rows[0]), [[_text(value) for value in row.values()] for row in rows])
-    parts = [f"{_title(name)}\n\n{_scenarios(table)}" for name, table in results.tables(rows).items()]
-    return "\n".join(parts)
-
-
-def _scenarios(table: results.Table) -> str:
-    names = results.encoders(table)
-    rows = []
-    for scenario, scores in table.items():
-        best = results.winner(scores)
-        rows.append([scenario, *(_score(scores.get(name), bold=name == best) for name in names)])
-    return _table(["scenario", *names], rows)
-
-
-def _score(score: results.Score | None, *, bold: bool) -> str:
-    if score is None:
-        return "–"
-    value = f"**{score.value:.1f}**" if bold else f"{score.value:.1f}"
-    return f"{value} ({score.low:.1f}–{score.high:.1f})"
-
-
-def _title(protocol: str) -> str:
-    return f"{results.PROTOCOLS.get(protocol, protocol)}, top-1 % (95 % interval):"
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [head, ["---"] + ["---:"] * (len(head) - 1), *rows]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+    if "encoder" in rows[0]:
+        return text.markdown(rows)
+    return text.table(list(rows[0]), [[_text(value) for value in row.values()] for row in rows])
 
 
 def _text(value: Any) -> str:

@@ -1,7 +1,7 @@
 """What an encoder is worth: scenarios, yardsticks, pictures of neighbours, and the report."""
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import keras
@@ -10,19 +10,20 @@ from rich.table import Table
 
 from ssl_keras.data.sources import Source, at_most, open_source
 from ssl_keras.data.sources.opening import EMBEDDED
-from ssl_keras.experiments import pictures, yardsticks
+from ssl_keras.experiments import pictures, portrait, yardsticks
 from ssl_keras.experiments.config_files import load_config, to_dict
-from ssl_keras.experiments.encoders import image_shape, load_encoder
-from ssl_keras.experiments.naming import encoder_file
+from ssl_keras.experiments.encoders import image_shape, load_encoder, place_of
 from ssl_keras.experiments.progress import CONSOLE
 from ssl_keras.experiments.run_folder import check_writable
 from ssl_keras.experiments.settings import Evaluate, Pretrain
 from ssl_keras.experiments.setup import Setup
-from ssl_keras.reports import results
+from ssl_keras.reports import results, text
 from ssl_keras.reports.page import write_report
+from ssl_keras.scenarios import run as run_scenarios
 from ssl_keras.scenarios import suite
 from ssl_keras.scenarios.features import RawPixels, extract, weights_hash
 from ssl_keras.scenarios.results import provenance, write_results
+from ssl_keras.scenarios.robustness import relative
 
 GALLERY = 1000
 
@@ -30,38 +31,53 @@ Encoders = dict[str, keras.Model | RawPixels]
 
 
 def run(config: Evaluate) -> Path:
-    """Writes ``results.json``, ``pictures/neighbours.png`` and ``report.html``; returns their folder.
+    """Writes ``results.json`` (also as .csv and .md), pictures and ``report.html``; returns their folder.
 
     Raises:
         FileNotFoundError: There is no such encoder.
         ValueError: There is no such scenario or label set.
         OSError: The folder cannot be written.
     """
-    file = encoder_file(config.encoder)
-    out = _out_folder(config, file)
+    home = place_of(config.encoder)
+    out = Path(config.out) if config.out != "auto" else home
     check_writable(out)
-    setup = _setup_of_run(file.parent, config)
+    setup = _setup_of_run(home, config)
     scenarios = _scenarios(config, setup)
-    encoder = load_encoder(config.encoder)
-    side = image_shape(encoder)[0]
-    images = setup.source if setup else open_source(scenarios[0].spec(side), data_dir=config.data_dir)
-    encoders, described, remarks = _line_up(config, encoder, setup, images, file.parent)
+    wanted = {} if config.image_size == "auto" else {"side": int(config.image_size)}
+    encoder = load_encoder(config.encoder, **wanted)
+    side = wanted.get("side", image_shape(encoder)[0])
+    images = setup.source if setup else _any_images(scenarios, side, config)
+    encoders, described, remarks = _line_up(config, encoder, setup, images, home)
+    sides = dict.fromkeys(encoders, side)
+    for name in config.beside:
+        other = load_encoder(name, **wanted)
+        title = Path(name).stem
+        if title in encoders:
+            raise ValueError(f"two encoders are called {title}: rename one of the folders")
+        encoders[title], described[title] = other, f"as given: {name}"
+        sides[title] = wanted.get("side", image_shape(other)[0])
     with CONSOLE.status("") as status:
-        found = suite.run(
+        found = run_scenarios(
             encoders,
             scenarios,
-            image_size=side,
+            image_size=sides,
+            protocols=None if config.protocols == ("auto",) else config.protocols,
             seed=config.seed,
             limit_train=config.train_images,
             limit_test=config.test_images,
             data_dir=config.data_dir,
+            features=out / "features",
             progress=status.update,
         )
+    remarks += _corruption_errors(found.chosen, results.UNTRAINED)
     _picture_neighbours(out, encoder, images, side, config.seed)
+    if found.answers:
+        scenario = next(iter(found.answers))
+        portrait.draw(out, scenario, found.answers[scenario], side, config.seed)
     facts = {
         "encoders": described,
         "weights": {name: weights_hash(one) for name, one in encoders.items()},
-        "image_shape": list(image_shape(encoder)),
+        "image_shape": [side, side, 3],
         "architecture": str(getattr(encoder, "architecture", encoder.name)),
         "chosen": found.chosen,
         "remarks": [*remarks, *found.remarks],
@@ -70,16 +86,24 @@ def run(config: Evaluate) -> Path:
     # Where the run stands and where TFDS sets stand says nothing about the result.
     settings = {key: value for key, value in to_dict(config).items() if key not in ("encoder", "out", "data_dir")}
     write_results(out / "results.json", found.rows, provenance(config.seed, found.sources, settings) | facts)
+    plain = [asdict(row) for row in found.rows]
+    (out / "results.md").write_text(text.markdown(plain), encoding="utf-8")
+    (out / "results.csv").write_text(text.csv_text(plain), encoding="utf-8")
     page = write_report(out)
     _show(out, remarks, found.skipped)
     CONSOLE.print(f"report: {page}", soft_wrap=True)
     return out
 
 
-def _out_folder(config: Evaluate, file: Path) -> Path:
-    if config.out != "auto":
-        return Path(config.out)
-    return file.parent if (file.parent / "config.json").is_file() else file.with_name(f"{file.stem}-evaluation")
+def _any_images(scenarios: tuple[suite.Scenario, ...], side: int, config: Evaluate) -> Source:
+    """Images of the first scenario that is there, for an encoder that comes without its own."""
+    faults = []
+    for scenario in scenarios:
+        try:
+            return open_source(scenario.spec(side, config.data_dir), data_dir=config.data_dir)
+        except (ValueError, OSError) as error:
+            faults.append(str(error))
+    raise ValueError(f"No scenario could be run: {' '.join(dict.fromkeys(faults))}")
 
 
 def _setup_of_run(folder: Path, config: Evaluate) -> Setup | None:
@@ -114,8 +138,8 @@ def _line_up(
     encoders: Encoders = {results.SUBJECT: encoder}
     described = {results.SUBJECT: "learned from images without labels" + _labels_of_search(run)}
     remarks = []
-    for name, (path, text) in _beside(run).items():
-        encoders[name], described[name] = load_encoder(str(path)), text
+    for name, (path, description) in _beside(run).items():
+        encoders[name], described[name] = load_encoder(str(path)), description
     if "untrained" in config.yardsticks:
         encoders[results.UNTRAINED] = setup.untrained() if setup else yardsticks.untrained(encoder, images)
         start = f", as {setup.config.init} left it" if setup and setup.config.init else ""
@@ -132,6 +156,16 @@ def _line_up(
             encoders[results.SUPERVISED] = yardsticks.supervised(run, setup, label)
             described[results.SUPERVISED] = f"the same network, large views and steps, trained with {label} labels"
     return encoders, described, remarks
+
+
+def _corruption_errors(chosen: dict[str, dict[str, float]], reference: str) -> list[str]:
+    """A sentence for each scenario with corrupted images."""
+    return [
+        f"Mean corruption error on {scenario}, where {reference} is 100: "
+        + ", ".join(f"{name} {value:.1f}" for name, value in found.items() if name != reference)
+        + "."
+        for scenario, found in relative(chosen, reference).items()
+    ]
 
 
 def _labels_of_search(run: Path) -> str:
@@ -181,7 +215,7 @@ def _show(out: Path, remarks: list[str], skipped: dict[str, str]) -> None:
         "scenario",
         box=SIMPLE,
         padding=(0, 1, 0, 0),
-        title=f"top-1 %, {results.PROTOCOLS.get(protocol, protocol).lower()}",
+        title=results.title(protocol),
     )
     for name in names:
         shown.add_column(name, justify="right")

@@ -1,11 +1,12 @@
 """Pictures of a run for its report: what the network sees, and what it finds similar."""
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 
 from ssl_keras.data.evaluation import evaluation_batches
 from ssl_keras.data.sources import Source
@@ -15,6 +16,9 @@ Pixels = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
 
 GAP, WIDE_GAP = 2, 10
+CAPTIONED_SIDE = 112
+CAPTION = "#8a8a8a"
+"""Grey that is read on white and on black."""
 SHOWN_SIDE = 64
 """Thumbnails are enlarged by a whole factor to at least this many pixels, so that 32 px images can be seen."""
 
@@ -73,6 +77,30 @@ def masks_sheet(images: Pixels, masks: Pixels, columns: int = 8) -> Pixels:
     hidden = np.where(masks[..., None] != 0, images, np.uint8(128))
     starts = range(0, len(images), columns)
     return _sheet([list(row[start : start + columns]) for start in starts for row in (images, hidden)])
+
+
+def captioned_sheet(images: Pixels, captions: Sequence[str], columns: int = 6) -> Pixels:
+    """Images in rows, each above its caption.
+
+    Args:
+        images: (N, S, S, 3).
+        captions: (N,) short texts; what does not fit is cut.
+        columns: Images in a row.
+    """
+    side = images.shape[1]
+    factor = max(1, math.ceil(CAPTIONED_SIDE / side))
+    cell, line, font = side * factor, 16, ImageFont.load_default(12)
+    rows = math.ceil(len(images) / columns)
+    size = (min(columns, len(images)) * (cell + 3 * GAP) - 3 * GAP, rows * (cell + line + 3 * GAP))
+    sheet = Image.new("RGBA", size)
+    pen = ImageDraw.Draw(sheet)
+    for number, (tile, caption) in enumerate(zip(images, captions, strict=True)):
+        x, y = number % columns * (cell + 3 * GAP), number // columns * (cell + line + 3 * GAP)
+        sheet.paste(Image.fromarray(tile.repeat(factor, 0).repeat(factor, 1)), (x, y))
+        while pen.textlength(caption, font) > cell:
+            caption = f"{caption.rstrip('…')[:-1]}…"
+        pen.text((x, y + cell + 1), caption, CAPTION, font)
+    return np.asarray(sheet)
 
 
 def save_png(path: Path, pixels: Pixels) -> None:

@@ -159,7 +159,7 @@ def _show(one: Run) -> None:
     CONSOLE.print(f"[bold]{escape(str(one.path))}[/]")
     CONSOLE.print(table)
     for protocol, scores in one.tables.items():
-        _print_scores(results.PROTOCOLS.get(protocol, protocol), scores, results.encoders(scores))
+        _print_scores(results.title(protocol), scores, results.encoders(scores))
     if "linear" in one.tables:
         CONSOLE.print("\n" + results.headline(one.tables["linear"]), soft_wrap=True)
     CONSOLE.print(f"\nnext: {_next(one)}", soft_wrap=True)
@@ -192,7 +192,7 @@ def _compare(runs: Sequence[Run]) -> None:
             for scenario, scores in one.tables.get(protocol, {}).items():
                 if results.SUBJECT in scores:
                     merged.setdefault(scenario, {})[name] = scores[results.SUBJECT]
-        _print_scores(results.PROTOCOLS.get(protocol, protocol), merged, names)
+        _print_scores(results.title(protocol), merged, names)
 
 
 def _print_scores(title: str, scores: results.Table, names: Sequence[str]) -> None:

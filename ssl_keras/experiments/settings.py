@@ -352,9 +352,15 @@ class Evaluate:
     """Measure what an encoder is worth, beside yardsticks, and write the report."""
 
     encoder: EncoderPath
-    """A run folder, or a .keras file that ssl_keras saved."""
+    """A run folder, a .keras file, a SavedModel, a keras-hub preset folder, or keras.applications:NAME."""
     scenarios: tuple[str, ...] = ("auto",)
     """Suites, single scenarios, or labelled sources. auto: the run's own images if labelled, and embedded."""
+    protocols: tuple[str, ...] = ("auto",)
+    """How it is judged, the same in all scenarios: knn, linear, finetune, ... auto: as each scenario says."""
+    beside: tuple[str, ...] = ()
+    """Further encoders, spelled in the same ways, judged side by side."""
+    image_size: int | Literal["auto"] = "auto"
+    """Side in pixels that encoders see. auto: each its own."""
     yardsticks: tuple[Yardstick, ...] = ("pixels", "untrained", "supervised")
     """What to put beside it. supervised trains once more, with labels, and needs a run folder."""
     supervised_label: str = "auto"
@@ -376,8 +382,10 @@ class Evaluate:
         for name in ("train_images", "test_images"):
             if getattr(self, name) is not None:
                 at_least(self, **{name: 2})
-        if not self.scenarios:
-            raise ConfigError("scenarios is empty: name a suite, such as embedded")
+        within(self, image_size=(8, 1024))
+        for name in ("scenarios", "protocols"):
+            if not getattr(self, name):
+                raise ConfigError(f"{name} is empty: give some, or leave it at auto")
 
 
 @dataclass(frozen=True)

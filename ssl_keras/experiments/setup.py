@@ -25,9 +25,9 @@ from ssl_keras.learning.optimizers import LARS
 from ssl_keras.learning.relicv2 import ReLICv2
 from ssl_keras.learning.schedules import TargetDecay, warmup_cosine
 from ssl_keras.learning.supervised import Supervised
-from ssl_keras.networks.applications import from_applications
 from ssl_keras.networks.encoder import Encoder, build_encoder
 from ssl_keras.networks.heads import Predictor, Projector
+from ssl_keras.networks.imported import from_applications
 from ssl_keras.networks.recalibration import recalibrate
 from ssl_keras.saving import load
 

@@ -1,11 +1,14 @@
-"""What stands on an encoder while it learns: projector, predictor, classifier."""
+"""What stands on an encoder while it learns: projector, predictor, classifier, segmenter."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import keras
-from keras import layers
+from keras import layers, ops
 
 from ssl_keras.networks.blocks import BN_EPSILON, BN_MOMENTUM
+
+Tensor = Any
 
 
 class _Perceptron(keras.Model):
@@ -81,6 +84,66 @@ class Predictor(_Perceptron):
         name: str = "predictor",
     ) -> None:
         super().__init__(inputs, hidden, output, synchronized=synchronized, seed=seed, name=name)
+
+
+@keras.saving.register_keras_serializable("ssl_keras")
+class Segmenter(layers.Layer):
+    """Feature maps, as of ``Encoder.pyramid()``, to scores of the classes at each place (FCN, arXiv 1411.4038, 4.2).
+
+    The maps of the last `LEVELS` total strides, or as many as there are, are scored by BN and a 1x1 convolution.
+    From the coarsest on, scores are enlarged and added to those of the next finer map: FCN-8s, where the total
+    stride is 32. Called with maps {"stride_8": (B, H, W, C), ...}; gives float32 (B, h, w, classes), h and w of the
+    finest level. NOTE: enlarged bilinearly, where the paper learns the filters, and with BN, as maps of different
+    depths differ in scale.
+
+    Args:
+        classes: Number of classes.
+        seed: Seed of the initial weights.
+        **kwargs: What every Keras layer takes. It computes in float32 unless told otherwise.
+    """
+
+    LEVELS = 3
+
+    def __init__(self, classes: int, *, seed: int = 4, **kwargs: Any) -> None:
+        super().__init__(**{"name": "segmenter", "dtype": "float32"} | kwargs)
+        self.classes = classes
+        self.seed = seed
+
+    def build(self, shapes: Mapping[str, Any]) -> None:
+        """Creates one BN and one convolution for each level, the coarsest first."""
+        self._norms, self._scores = [], []
+        for level, shape in enumerate(self._levels(shapes)):
+            norm = layers.BatchNormalization(
+                momentum=BN_MOMENTUM, epsilon=BN_EPSILON, dtype=self.dtype_policy, name=f"level{level}_bn"
+            )
+            score = layers.Conv2D(
+                self.classes,
+                1,
+                kernel_initializer=_initializer(self.seed + level),
+                dtype=self.dtype_policy,
+                name=f"level{level}_score",
+            )
+            norm.build(shape)
+            score.build(shape)
+            self._norms.append(norm)
+            self._scores.append(score)
+
+    def call(self, pyramid: Mapping[str, Tensor], training: bool | None = None) -> Tensor:
+        """Scores (B, h, w, classes)."""
+        levels = zip(self._levels(pyramid), self._norms, self._scores, strict=True)
+        coarsest, *finer = [score(norm(maps, training=training)) for maps, norm, score in levels]
+        total = coarsest
+        for scores in finer:
+            total = scores + ops.image.resize(total, ops.shape(scores)[1:3], "bilinear")
+        return total
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments."""
+        return super().get_config() | {"classes": self.classes, "seed": self.seed}
+
+    def _levels(self, pyramid: Mapping[str, Any]) -> list[Any]:
+        strides = sorted(pyramid, key=lambda name: int(name.removeprefix("stride_")), reverse=True)
+        return [pyramid[stride] for stride in strides[: self.LEVELS]]
 
 
 def build_classifier(inputs: int, classes: int, *, seed: int = 3) -> keras.Model:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ssl_keras.architecture.grammar import ArchitectureError
-from ssl_keras.reports import plots, results
+from ssl_keras.reports import plots, portrait, results
 from ssl_keras.reports.drawing import architecture_drawing
 from ssl_keras.reports.search import Found, strings
 from ssl_keras.reports.style import CSS
@@ -43,6 +43,7 @@ class Run:
     rows: Sequence[Mapping[str, Any]]
     provenance: Mapping[str, Any]
     search: Found | None
+    portrait: Mapping[str, Any]
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
@@ -91,6 +92,7 @@ def read_run(folder: Path) -> Run:
         found.get("rows", []),
         found.get("provenance", {}),
         _read_search(folder / "search"),
+        _json(folder / portrait.FILE),
     )
 
 
@@ -108,6 +110,7 @@ def page(run: Run) -> str:
     sections = [
         _header(run, tables),
         _worth(run, tables),
+        _portrait(run),
         _search(run),
         _learning(run),
         _pictures(run),
@@ -163,7 +166,31 @@ def _worth(run: Run, tables: Mapping[str, results.Table]) -> str:
     said = [*results.at_equal_cost(tables[first]), *results.losses(tables[first])]
     html.append("".join(f"<p>{escape(sentence)}</p>" for sentence in said))
     html.append(_figure(plots.both_themes(lambda ink: plots.scenario_bars(tables[first], ink)), "bars", "Accuracies"))
+    curves = plots.both_themes(lambda ink: plots.severity_curves(run.provenance.get("chosen", {}), ink))
+    html.append(_figure(curves, "bars", "Accuracy over severity of corruption") if curves else "")
     html += [f"<details><summary>{_protocol(name)}</summary>{_table(tables[name])}</details>" for name in others]
+    return "".join(html) + "</section>\n"
+
+
+def _portrait(run: Run) -> str:
+    """One scenario in pictures, where an evaluation left them."""
+    if not (told := run.portrait):
+        return ""
+    drawn = {
+        "Each point is a test image, near to those that the encoder finds alike (t-SNE), coloured by its class.": (
+            portrait.embedding_map
+        ),
+        "What is taken for what by the linear classifier.": portrait.mistakes,
+    }
+    html = [f"<section><h2>{escape(told['scenario'])}, looked at closely</h2>"]
+    for caption, draw in drawn.items():
+        figure = _figure(plots.both_themes(lambda ink, draw=draw: draw(told, ink)), "bars", caption)  # type: ignore[misc]
+        html.append(f'{figure}<p class="soft">{escape(caption)}</p>')
+    path = run.folder / "pictures" / portrait.HARDEST
+    if path.is_file():
+        image = f'<img class="pixels" alt="Hardest images" src="{_data_uri(path.read_bytes())}">'
+        caption = "The test images of which it is most wrongly sure: what they are → what it takes them for."
+        html.append(f"<figure>{image}<figcaption>{caption}</figcaption></figure>")
     return "".join(html) + "</section>\n"
 
 
@@ -173,14 +200,14 @@ def _yardsticks(run: Run, table: results.Table) -> str:
         f"<b>{escape(name)}</b>: {escape(described[name])}" for name in results.encoders(table) if name in described
     ]
     intro = (
-        "Top-1 accuracy in percent on test images, with its 95 % bootstrap interval below. "
+        "In percent, on test images, with the 95 % bootstrap interval below. "
         "Bold: better than all others, and no interval overlaps."
     )
     return f"<p>{intro}</p>" + (f'<p class="soft">{"; ".join(items)}.</p>' if items else "")
 
 
 def _protocol(name: str) -> str:
-    return escape(results.PROTOCOLS.get(name, name))
+    return escape(results.title(name))
 
 
 def _table(table: results.Table) -> str:

@@ -65,7 +65,7 @@ def scenario_bars(table: Table, ink: Ink) -> bytes:
     """Accuracy by scenario and encoder, with 95 % intervals, as horizontal bars that start at 0."""
     names = encoders(table)
     thickness = 0.8 / len(names)
-    figure, axes = _figure(5.4, 0.7 + 0.22 * len(names) * len(table) + 0.1 * len(table), ink)
+    figure, axes = blank(5.4, 0.7 + 0.22 * len(names) * len(table) + 0.1 * len(table), ink)
     for offset, name in enumerate(names):
         places = [row for row, scores in enumerate(table.values()) if name in scores]
         scores = [by_name[name] for by_name in table.values() if name in by_name]
@@ -82,12 +82,35 @@ def scenario_bars(table: Table, ink: Ink) -> bytes:
     figure.legend(
         *axes.get_legend_handles_labels(), loc="outside upper left", ncols=2, frameon=False, labelcolor=ink.text
     )
-    return _png(figure)
+    return png(figure)
+
+
+def severity_curves(chosen: Mapping[str, Mapping[str, float]], ink: Ink) -> bytes | None:
+    """Accuracy of every encoder over the severity of the corruptions, mean of all kinds; None without any.
+
+    Args:
+        chosen: "encoder / scenario / corruptions" to "severity 1" … "severity 5", in percent.
+        ink: Colours.
+    """
+    found = {key.split(" / ")[0]: levels for key, levels in chosen.items() if key.endswith(" / corruptions")}
+    if not found:
+        return None
+    figure, axes = blank(4.6, 2.7, ink)
+    for name, levels in found.items():
+        axes.plot(
+            range(1, 6), [levels[f"severity {n}"] for n in range(1, 6)], color=color(name), label=name, marker="o"
+        )
+    axes.set_title("Corrupted images: top-1 %", x=0, loc="left", fontsize=10, color=ink.text)
+    axes.set_xlabel("severity")
+    axes.set_ylim(0)
+    axes.grid(axis="y", color=ink.grid)
+    axes.legend(frameon=False, labelcolor=ink.text, fontsize=8)
+    return png(figure)
 
 
 def curve(rows: Sequence[Mapping[str, Any]], panel: Curve, ink: Ink) -> bytes | None:
     """One panel of training curves, or None when nothing in it was measured."""
-    figure, axes = _figure(4.6, 2.7, ink)
+    figure, axes = blank(4.6, 2.7, ink)
     lines, steps_per_epoch = 0, epoch_length(rows)
     for (key, label), shade in zip(panel.keys.items(), COLORS[:1] + COLORS[3:4] + COLORS[5:], strict=False):
         points = [(row["step"] / steps_per_epoch, value) for row in rows if (value := row.get(key)) is not None]
@@ -105,7 +128,7 @@ def curve(rows: Sequence[Mapping[str, Any]], panel: Curve, ink: Ink) -> bytes | 
     axes.yaxis.set_major_locator(MaxNLocator(5))
     if lines > 1:
         axes.legend(frameon=False, labelcolor=ink.text, fontsize=8)
-    return _png(figure)
+    return png(figure)
 
 
 def probability_map(
@@ -123,12 +146,12 @@ def probability_map(
         return None
     names = [(name, value) for name, values in decisions.items() for value in values]
     gaps = np.cumsum([0, *(0.5 for _ in decisions)])
-    figure, axes = _figure(6.4, 0.6 + 0.17 * len(names) + 0.08 * len(decisions), ink)
+    figure, axes = blank(6.4, 0.6 + 0.17 * len(names) + 0.08 * len(decisions), ink)
     steps, place, ticks = [0, *(row["step"] for row in rows)], 0, []
     for (name, values), gap in zip(decisions.items(), gaps[:-1], strict=True):
         table = np.array([row["probabilities"][name] for row in rows]).T
         edges = place + gap + np.arange(len(values) + 1)
-        axes.pcolormesh(steps, edges, table, cmap=_shades(), vmin=0, vmax=1)
+        axes.pcolormesh(steps, edges, table, cmap=shades(), vmin=0, vmax=1)
         ticks += [*(edges[:-1] + 0.5)]
         place += len(values)
     axes.set_yticks(
@@ -136,10 +159,10 @@ def probability_map(
     )
     axes.invert_yaxis()
     axes.set_xlabel("step")
-    return _png(figure)
+    return png(figure)
 
 
-def _shades() -> LinearSegmentedColormap:
+def shades() -> LinearSegmentedColormap:
     """From transparent to the encoder's colour, so that both themes' grounds show through."""
     return LinearSegmentedColormap.from_list("probability", [f"{COLORS[0]}08", f"{COLORS[0]}ff"])
 
@@ -155,7 +178,8 @@ def both_themes(draw: Callable[[Ink], bytes | None]) -> dict[str, bytes]:
     return {name: png for name, png in drawn.items() if png is not None}
 
 
-def _figure(width: float, height: float, ink: Ink) -> tuple[Figure, Axes]:
+def blank(width: float, height: float, ink: Ink) -> tuple[Figure, Axes]:
+    """A figure of a size in inches, with nothing but a base line."""
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
@@ -169,7 +193,8 @@ def _figure(width: float, height: float, ink: Ink) -> tuple[Figure, Axes]:
     return figure, axes
 
 
-def _png(figure: Figure) -> bytes:
+def png(figure: Figure) -> bytes:
+    """The figure as bytes, on a transparent ground."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=DPI, transparent=True)
     return buffer.getvalue()

@@ -19,7 +19,23 @@ PROTOCOLS = {
     "linear": "Linear classifier on frozen embeddings",
     "knn20": "20 nearest neighbours",
     "knn200": "200 nearest neighbours",
+    "linear_sgd": "Linear classifier by gradient descent, as in the study",
+    "low-shot 1": "Nearest class mean, one labelled image a class",
+    "low-shot 5": "Nearest class mean, five labelled images a class",
+    "low-shot 10": "Nearest class mean, ten labelled images a class",
+    "finetune 1 %": "All weights fine-tuned on 1 % of the labels",
+    "finetune 10 %": "All weights fine-tuned on 10 % of the labels",
+    "finetune": "All weights fine-tuned",
+    "corruptions": "Linear classifier, asked about corrupted images",
+    "segmentation, frozen": "Segmentation, encoder frozen",
+    "segmentation, fine-tuned": "Segmentation, encoder fine-tuned",
+    "retrieval": "Retrieval among the test images",
 }
+
+METRICS = ("top1", "mean_per_class", "miou", "map")
+"""Metrics of which a scenario's first stands in the table of a protocol."""
+UNITS = {"segmentation": "mIoU %", "retrieval": "mean average precision %"}
+"""Start of a protocol's name to what it counts; others count right answers."""
 
 FORGOTTEN = {
     "color": "its views shift colours and drop them to grey",
@@ -58,13 +74,26 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
 
 
 def tables(rows: Sequence[Mapping[str, Any]]) -> dict[str, Table]:
-    """The rows of ``results.json`` by protocol, in the order of :data:`PROTOCOLS`, then as they come."""
+    """The rows of ``results.json`` by protocol, in the order of :data:`PROTOCOLS`, then as they come.
+
+    Further metrics of a protocol are tables of their own, called by both names: "linear, top5".
+    """
     found: dict[str, Table] = {}
     for row in rows:
         score = Score(float(row["value"]), float(row["low"]), float(row["high"]))
-        found.setdefault(row["protocol"], {}).setdefault(row["scenario"], {})[row["encoder"]] = score
+        title = row["protocol"] if row["metric"] in METRICS else f"{row['protocol']}, {row['metric']}"
+        found.setdefault(title, {}).setdefault(row["scenario"], {}).setdefault(row["encoder"], score)
     order = [*PROTOCOLS, *(protocol for protocol in found if protocol not in PROTOCOLS)]
     return {protocol: found[protocol] for protocol in order if protocol in found}
+
+
+def title(protocol: str) -> str:
+    """A protocol in words, and what its table counts."""
+    name, _, metric = protocol.partition(", ")
+    if protocol not in PROTOCOLS and metric:
+        return f"{PROTOCOLS.get(name, name)}, {metric} %"
+    unit = next((unit for start, unit in UNITS.items() if protocol.startswith(start)), "top-1 %")
+    return f"{PROTOCOLS.get(protocol, protocol)}, {unit}"
 
 
 def encoders(table: Table) -> list[str]:

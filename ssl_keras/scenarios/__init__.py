@@ -1,12 +1,15 @@
 """What an encoder is worth."""
 
-from ssl_keras.scenarios.features import RawPixels, extract, weights_hash
+from ssl_keras.scenarios.evaluation import PROTOCOLS, Evaluation, run
+from ssl_keras.scenarios.features import FeatureStore, RawPixels, extract, weights_hash
 from ssl_keras.scenarios.results import Row, provenance, read_results, write_results
-from ssl_keras.scenarios.suite import SUITES, Evaluation, Scenario, find, run
+from ssl_keras.scenarios.suite import SUITES, Scenario, find
 
 __all__ = [
+    "PROTOCOLS",
     "SUITES",
     "Evaluation",
+    "FeatureStore",
     "RawPixels",
     "Row",
     "Scenario",

@@ -1,7 +1,11 @@
 """Images to features: each image passes each encoder once, and the encoder is proved unchanged by it."""
 
 import hashlib
+import json
+import os
+from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -9,6 +13,11 @@ import numpy as np
 from ssl_keras.data.evaluation import evaluation_batches
 from ssl_keras.data.sources import Source
 from ssl_keras.learning.measures import Floats
+
+IN_MEMORY = 1024**3
+"""Bytes of float32 features up to which they are held in memory."""
+_TRUSTED = 1e3
+"""Largest feature of the first batch up to which float16, which ends at 65504, is trusted with the rest."""
 
 
 @dataclass(frozen=True)
@@ -39,21 +48,77 @@ def extract(encoder: keras.Model | RawPixels, source: Source, size: int, batch_s
     Raises:
         ValueError: the encoder's output is not (b, d), or holds values that are not finite.
     """
+    return np.concatenate([*_batches(encoder, source, size, batch_size)])
+
+
+def _batches(encoder: keras.Model | RawPixels, source: Source, size: int, batch_size: int = 256) -> Iterator[Floats]:
+    """Features of batch after batch, (b, d) float32."""
     if isinstance(encoder, RawPixels):
-        batches = evaluation_batches(source, encoder.size, batch_size).as_numpy_iterator()
-        return np.concatenate([row["image"].reshape(len(row["image"]), -1) for row in batches])
-    images = evaluation_batches(source, size, batch_size).map(lambda row: row["image"])
-    features = np.asarray(encoder.predict(images, verbose=0))
-    if features.ndim != 2:
-        raise ValueError(
-            f"Encoder '{encoder.name}' gives features of shape {features.shape[1:]} per image: a vector is needed, "
-            "for example by global average pooling."
-        )
-    if not np.isfinite(features).all():
-        raise ValueError(
-            f"Encoder '{encoder.name}' gives features that are not finite on {source.name}: its training diverged."
-        )
-    return features.astype(np.float32, copy=False)
+        for row in evaluation_batches(source, encoder.size, batch_size).as_numpy_iterator():
+            yield row["image"].reshape(len(row["image"]), -1)
+        return
+    for row in evaluation_batches(source, size, batch_size):
+        features = np.asarray(encoder.predict_on_batch(row["image"]))
+        if features.ndim != 2:
+            raise ValueError(
+                f"Encoder '{encoder.name}' gives features of shape {features.shape[1:]} per image: a vector is needed, "
+                "for example by global average pooling."
+            )
+        if not np.isfinite(features).all():
+            raise ValueError(
+                f"Encoder '{encoder.name}' gives features that are not finite on {source.name}: its training diverged."
+            )
+        yield features.astype(np.float32, copy=False)
+
+
+@dataclass(frozen=True)
+class FeatureStore:
+    """Features kept in a folder, so that an encoder sees an image once for all evaluations.
+
+    A file's name is a hash of what the features follow from: the encoder's weights and config, the images, their size.
+    Features are stored as float16 (float32 where one of them exceeds its range), which changes no measured accuracy by
+    more than a test image or two. NOTE: from `IN_MEMORY` bytes on they are handed out as they lie on disk.
+
+    Attributes:
+        folder: made if absent.
+    """
+
+    folder: Path
+
+    def features(self, encoder: keras.Model | RawPixels, source: Source, size: int) -> Floats:
+        """As `extract`, rounded to float16."""
+        path = self.folder / f"{_key(encoder, source, size)}.npy"
+        if not path.is_file():
+            self._write(path, encoder, source, size)
+        stored = np.load(path, mmap_mode="r")
+        return stored if stored.size * 4 > IN_MEMORY else np.asarray(stored, np.float32)
+
+    def _write(self, path: Path, encoder: keras.Model | RawPixels, source: Source, size: int) -> None:
+        """Batch by batch, and only a whole file gets its name."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_suffix(f".{os.getpid()}.partial")
+        stored: Floats | None = None
+        try:
+            first = 0
+            for batch in _batches(encoder, source, size):
+                if stored is None:
+                    kind = np.float16 if np.abs(batch).max() < _TRUSTED else np.float32
+                    shape = (source.size, batch.shape[1])
+                    stored = np.lib.format.open_memmap(temporary, "w+", kind, shape)
+                stored[first : first + len(batch)] = batch
+                first += len(batch)
+            del stored
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+def _key(encoder: keras.Model | RawPixels, source: Source, size: int) -> str:
+    if isinstance(encoder, RawPixels):
+        told = f"raw pixels {encoder.size}"
+    else:
+        told = json.dumps(encoder.get_config(), sort_keys=True, default=str) + weights_hash(encoder)
+    return hashlib.sha256(f"{told} {source.checksum()} {size}".encode()).hexdigest()[:32]
 
 
 def weights_hash(encoder: keras.Model | RawPixels) -> str:

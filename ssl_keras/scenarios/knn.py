@@ -1,46 +1,32 @@
 """The weighted cosine k-nearest-neighbour protocol."""
 
-from collections.abc import Sequence
-
-import numpy as np
-
-from ssl_keras.learning.measures import Floats, Integers, knn_predictions
-from ssl_keras.scenarios.protocol import Outcome
+from ssl_keras.learning.measures import knn_predictions
+from ssl_keras.scenarios.protocol import Labelled, Learned, Outcome
 
 NEIGHBOURS = (20, 200)
+TEMPERATURE = 0.1
+"""Of the vote weights exp(cosine / temperature)."""
 
 
-def knn(
-    train: Floats,
-    train_labels: Integers,
-    test: Floats,
-    test_labels: Integers,
-    seed: int = 0,
-    *,
-    neighbours: Sequence[int] = NEIGHBOURS,
-    temperature: float = 0.1,
-) -> dict[str, Outcome]:
-    """Classifies each test image by its nearest training images; nothing is fitted or chosen.
+def knn(train: Labelled, seed: int) -> Learned:
+    """The protocol, for 20 and 200 neighbours from one pass over the similarities; nothing is fitted or chosen.
 
-    Args:
-        train: features (n, d).
-        train_labels: class indices (n,).
-        test: features (m, d).
-        test_labels: class indices (m,), used only to mark answers right or wrong.
-        seed: unused: the protocol draws nothing. Here because all protocols take the same arguments.
-        neighbours: the k to evaluate, all from one pass over the similarities.
-        temperature: of the vote weights exp(cosine / temperature).
-
-    Returns:
-        An outcome under "knn<k>" for each k. NOTE: a k above n is clipped to n, and the outcome says so.
+    NOTE: a k above the number of training images is clipped to it, and the outcome says so.
     """
-    del seed
-    used = [min(k, len(train)) for k in neighbours]
-    classes = int(train_labels.max()) + 1
-    predictions = knn_predictions(train, train_labels, test, classes, used, temperature)
-    outcomes = {}
-    for k, clipped, predicted in zip(neighbours, used, predictions, strict=True):
-        remarks = () if k == clipped else (f"knn{k} used k = {clipped}, the number of training images.",)
-        correct = np.asarray(predicted == test_labels)
-        outcomes[f"knn{k}"] = Outcome(correct, {"k": clipped, "temperature": temperature}, remarks)
-    return outcomes
+    del seed  # nothing is drawn
+
+    def answer(test: Labelled) -> list[Outcome]:
+        features, labels = train.features, train.labels
+        if test.present_only:
+            voting = test.eligible[labels]
+            features, labels = features[voting], labels[voting]
+        used = [min(k, len(labels)) for k in NEIGHBOURS]
+        predictions = knn_predictions(features, labels, test.features, train.classes, used, TEMPERATURE)
+        outcomes = []
+        for k, clipped, predicted in zip(NEIGHBOURS, used, predictions, strict=True):
+            remarks = () if k == clipped else (f"knn{k} used k = {clipped}, the number of training images.",)
+            chosen = {"k": clipped, "temperature": TEMPERATURE}
+            outcomes.append(Outcome(f"knn{k}", predicted == test.labels, chosen=chosen, remarks=remarks))
+        return outcomes
+
+    return answer

@@ -28,8 +28,8 @@ class Row:
     Attributes:
         encoder: whose features, as the caller named it.
         scenario: which task; ``mean`` for the mean over all of them.
-        protocol: how the features were judged: knn20, knn200, linear.
-        metric: what was counted: top1.
+        protocol: how the encoder was judged: knn20, knn200, linear, ...
+        metric: what was counted: top1, top5, mean_per_class, miou, ...
         value: in percent.
         low: lower end of the 95 % interval over test images, in percent.
         high: upper end.
@@ -50,26 +50,53 @@ class Row:
     seed: int
 
 
-def bootstrap(correct: npt.NDArray[np.bool_], seed: int) -> tuple[float, float, float]:
-    """Share of right answers and its 95 % percentile bootstrap interval over the test images.
+def bootstrap(correct: npt.NDArray[Any], seed: int) -> tuple[float, float, float]:
+    """Mean over the test images and its 95 % percentile bootstrap interval.
 
     Drawing n answers with replacement and counting the right ones is one draw of Binomial(n, share), so the
     2000 resamples are drawn as such. The interval does not cover the randomness of training.
 
     Args:
-        correct: (n,).
+        correct: (n,) right answers; or shares in [0, 1], which are resampled one by one.
         seed: of the resampling.
 
     Returns:
         Value, low and high, in percent.
     """
+    if correct.dtype != np.bool_:
+        return bootstrap_mean([correct[None]], seed)
     share = float(np.mean(correct))
     draws = np.random.default_rng(seed).binomial(len(correct), share, _RESAMPLES) / len(correct)
+    return _interval(share, draws)
+
+
+def bootstrap_by_class(
+    correct: npt.NDArray[Any], labels: npt.NDArray[np.int64], seed: int
+) -> tuple[float, float, float]:
+    """Mean over the classes of their shares of right answers, and its 95 % interval: images are drawn within classes.
+
+    Args:
+        correct: (n,).
+        labels: class indices (n,).
+        seed: of the resampling.
+
+    Returns:
+        Value, low and high, in percent.
+    """
+    present, number = np.unique(labels, return_inverse=True)
+    sizes = np.bincount(number)
+    shares = np.bincount(number, correct) / sizes
+    draws = np.random.default_rng(seed).binomial(sizes, shares, (_RESAMPLES, len(present))) / sizes
+    return _interval(float(shares.mean()), draws.mean(axis=1))
+
+
+def _interval(value: float, draws: npt.NDArray[np.float64]) -> tuple[float, float, float]:
+    """The value and the middle 95 % of resampled ones, in percent; the value is within."""
     low, high = np.percentile(draws, (2.5, 97.5))
-    return 100.0 * share, 100.0 * float(low), 100.0 * float(high)
+    return 100.0 * value, 100.0 * min(float(low), value), 100.0 * max(float(high), value)
 
 
-def bootstrap_mean(sources: Sequence[npt.NDArray[np.bool_ | np.float64]], seed: int) -> tuple[float, float, float]:
+def bootstrap_mean(sources: Sequence[npt.NDArray[Any]], seed: int) -> tuple[float, float, float]:
     """Mean accuracy over scenarios and its 95 % percentile bootstrap interval over the test images.
 
     Scenarios that share their test images are resampled together: an image is drawn with all its label sets.
@@ -89,8 +116,7 @@ def bootstrap_mean(sources: Sequence[npt.NDArray[np.bool_ | np.float64]], seed: 
         images = len(hits)
         value += float(hits.mean())
         draws += [hits[generator.integers(images, size=images)].mean() for _ in range(_RESAMPLES)]
-    low, high = np.percentile(draws, (2.5, 97.5))
-    return 100.0 * value, 100.0 * float(low), 100.0 * float(high)
+    return _interval(value, draws)
 
 
 def provenance(seed: int, sources: Mapping[str, str], config: Mapping[str, Any]) -> dict[str, Any]:

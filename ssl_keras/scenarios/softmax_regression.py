@@ -5,7 +5,9 @@ every iteration into two large matrix products instead of many small ones; two c
 of which moves the solution, keep the iterations few (see `solve`).
 """
 
+import tempfile
 from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,22 +15,82 @@ import numpy as np
 import numpy.typing as npt
 
 from ssl_keras.learning.measures import Floats, Integers
+from ssl_keras.scenarios.features import IN_MEMORY
 
 Doubles = npt.NDArray[np.float64]
 
+_CHUNK = 16384  # rows that are standardised or rotated at a time
 _MEMORY = 10  # pairs of L-BFGS history
 _ROWS = 1024  # rows of one block: its logits, for all problems, stay in the processor's cache
 _ARMIJO = 1e-4
 _HALVINGS = 12
 
 
-@dataclass(frozen=True)
-class Solution:
-    """Classifiers (p, d, classes) and intercepts (p, classes) of p problems.
+def chunks(features: Floats) -> Iterator[tuple[slice, Floats]]:
+    """Rows of features (n, d) of any float type, some thousands at a time, as float32; and which they are."""
+    for first in range(0, len(features), _CHUNK):
+        rows = slice(first, first + _CHUNK)
+        yield rows, np.asarray(features[rows], np.float32)
+
+
+@dataclass(frozen=True, eq=False)
+class Rotated:
+    """Standardised features in the basis in which they are uncorrelated.
 
     Attributes:
-        weights: one matrix for each problem.
-        intercepts: one vector for each problem, not penalised.
+        rows: (n, r) in that basis; r < d where features depend on one another.
+        variances: (r,) of the columns of `rows`.
+        rotation: (d, r) from standardised features to rows.
+        mean: (d,) of the features.
+        scale: (d,) their standard deviation; 1 where a feature is constant.
+    """
+
+    rows: Floats
+    variances: Floats
+    rotation: Floats
+    mean: Floats
+    scale: Floats
+
+
+def rotate(features: Floats) -> Rotated:
+    """Standardises and rotates features (n, d) of any float type, in memory or not, a few thousand at a time."""
+    n, d = features.shape
+    total, products = np.zeros(d), np.zeros((d, d))
+    origin = np.asarray(features[0], np.float64)  # near the mean, so that no digits are lost in the difference
+    for _, rows in chunks(features):
+        moved = (rows - origin).astype(np.float32)
+        total += moved.sum(axis=0, dtype=np.float64)
+        products += moved.T @ moved
+    mean = total / n
+    covariance = products / n - np.outer(mean, mean)
+    deviation = np.sqrt(covariance.diagonal().clip(0.0))
+    mean += origin
+    scale = np.where(deviation > 1e-6 * np.maximum(np.abs(mean), 1e-6), deviation, 1.0)
+    variances, rotation = np.linalg.eigh(covariance / np.outer(scale, scale))
+    # Directions without variance, up to float32 rounding, get zero weight from the penalty: leave them out.
+    kept = np.cumsum(variances.clip(0.0)) > 1e-7 * variances.clip(0.0).sum()
+    variances, rotation = (part.astype(np.float32) for part in (variances[kept], rotation[:, kept]))
+    mean, scale = mean.astype(np.float32), scale.astype(np.float32)
+    turned = _allocated((n, len(variances)))
+    for at, rows in chunks(features):
+        turned[at] = ((rows - mean) / scale) @ rotation
+    return Rotated(turned, variances, rotation, mean, scale)
+
+
+def _allocated(shape: tuple[int, int]) -> Floats:
+    if shape[0] * shape[1] * 4 <= IN_MEMORY:
+        return np.empty(shape, np.float32)
+    with tempfile.TemporaryFile() as file:  # mapped, it lives as long as the array
+        return np.memmap(file, np.float32, shape=shape)
+
+
+@dataclass(frozen=True)
+class Solution:
+    """Classifiers of p problems.
+
+    Attributes:
+        weights: (p, r, classes) on the rows of a `Rotated`.
+        intercepts: (p, classes), not penalised.
         objectives: (p,) reached values.
         iterations: how many the slowest problem took.
         converged: (p,) False where the iterations ran out first.
@@ -42,7 +104,7 @@ class Solution:
 
 
 def solve(
-    features: Floats,
+    features: Rotated,
     labels: Integers,
     classes: int,
     penalties: npt.ArrayLike,
@@ -54,18 +116,18 @@ def solve(
 ) -> Solution:
     """Fits p classifiers, each with its own penalty and its own share of the rows.
 
-    Problem p minimises, over W (d, classes) and b (classes,),
+    Problem p minimises, over W (r, classes) and b (classes,),
 
         mean_i [ -log softmax(x_i W + b)_{y_i} ] + penalty_p / 2 · ‖W‖²
 
     over the rows i whose fold is not left_out_p. scikit-learn's C is 1 / (penalty · number of rows).
 
-    L-BFGS runs in the eigenbasis of the second-moment matrix of the features: a rotation, under which the
-    penalty does not change, and in which the Hessian at W = 0, (I - 11ᵀ/K)/K ⊗ XᵀX/n + penalty, has a
-    diagonal that serves as the first inverse Hessian. Correlated features then cost no extra iterations.
+    L-BFGS runs in the eigenbasis of the correlation of the features: a rotation, under which the penalty does not
+    change, and in which the Hessian at W = 0, (I - 11ᵀ/K)/K ⊗ XᵀX/n + penalty, has a diagonal that serves as the first
+    inverse Hessian. Correlated features then cost no extra iterations.
 
     Args:
-        features: (n, d); near zero mean and unit variance, or the rotation helps little.
+        features: of n images.
         labels: class indices (n,) in [0, classes).
         classes: number of classes.
         penalties: (p,) one for each problem, positive.
@@ -77,18 +139,13 @@ def solve(
     """
     penalties = np.asarray(penalties, np.float64)
     left_out = np.full(len(penalties), -1) if left_out is None else np.asarray(left_out)
-    folds = np.zeros(len(features), np.int64) if folds is None else folds
-    eigenvalues, rotation = np.linalg.eigh(features.T @ features / np.float32(len(features)))
-    # Directions without variance, up to float32 rounding, get zero weight from the penalty: leave them out.
-    kept = np.cumsum(eigenvalues.clip(0.0)) > 1e-7 * eigenvalues.clip(0.0).sum()
-    eigenvalues, rotation = eigenvalues[kept], np.ascontiguousarray(rotation[:, kept])
-    problem = _Problem(features @ rotation, labels, classes, folds)
-    curvature = np.append(eigenvalues, 1.0) / classes
+    folds = np.zeros(len(features.rows), np.int64) if folds is None else folds
+    problem = _Problem(features.rows, labels, classes, folds)
+    curvature = np.append(features.variances, 1.0) / classes
     penalty = np.repeat(penalties[:, None], len(curvature), axis=1)
     penalty[:, -1] = 0.0
     state = _minimize(problem, penalty, left_out, curvature, tolerance, max_iterations)
-    weights = np.matmul(rotation, state.point[:, :-1].astype(np.float32))
-    intercepts = state.point[:, -1].astype(np.float32)
+    weights, intercepts = (part.astype(np.float32) for part in (state.point[:, :-1], state.point[:, -1]))
     return Solution(weights, intercepts, state.value, state.iterations, state.done)
 
 
@@ -96,8 +153,9 @@ class _Problem:
     """The data term: rows sorted by fold, in blocks, so that no problem computes rows that it leaves out."""
 
     def __init__(self, features: Floats, labels: Integers, classes: int, folds: Integers):
-        order = np.argsort(folds, kind="stable")
-        self.features, self.labels, self.folds = features[order], labels[order], folds[order]
+        # A block gathers its rows anew in every iteration, which costs little beside its products: no second copy.
+        self.features, self.order = features, np.argsort(folds, kind="stable")
+        self.labels, self.folds = labels[self.order], folds[self.order]
         self.classes = classes
         self.blocks = []
         for fold in np.unique(folds):
@@ -136,7 +194,7 @@ class _Problem:
         slope = np.zeros_like(flat)
         offset = np.zeros((classes, problems))
         for first, last in blocks:
-            rows = self.features[first:last]
+            rows = self.features[self.order[first:last]]
             logits = (flat @ rows.T).reshape(classes, problems, -1)
             logits += bias
             logits -= logits.max(axis=0)

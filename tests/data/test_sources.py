@@ -10,6 +10,7 @@ import tensorflow as tf
 from ssl_keras.data.sources import Source, open_source, take
 from ssl_keras.data.sources import folder as folder_module
 from ssl_keras.data.sources import tfds as tfds_module
+from ssl_keras.data.sources.base import VOID
 from tests.data.pictures import class_folder, picture, read_all, write
 
 
@@ -31,6 +32,7 @@ def prepared_tfds(root: Path, sized: bool = True, n: int = 6) -> Path:
         {
             "photo": tfds.features.Image(shape=(12, 10, 1) if sized else (None, None, 3)),
             "mask": tfds.features.LabeledImage(labels=2, shape=(None, None, 1)),
+            "segmentation_mask": tfds.features.LabeledImage(labels=["sky", "sea"], shape=(None, None, 1)),
             "kind": tfds.features.ClassLabel(names=["a", "b"]),
         }
     )
@@ -38,7 +40,12 @@ def prepared_tfds(root: Path, sized: bool = True, n: int = 6) -> Path:
     def rows(first: int) -> Iterator[dict[str, object]]:
         for index in range(first, first + n):
             photo = picture(index, channels=1)[:12, :10, None] if sized else picture(index, 10 + index % 7)
-            yield {"photo": photo, "mask": np.zeros((4, 4, 1), np.uint8), "kind": index % 2}
+            yield {
+                "photo": photo,
+                "mask": np.zeros((4, 4, 1), np.uint8),
+                "segmentation_mask": (photo[..., :1] + index) % 4,
+                "kind": index % 2,
+            }
 
     tfds.dataset_builders.store_as_tfds_dataset(
         name="tiny",
@@ -89,6 +96,10 @@ def test_contract(source: Source) -> None:
     assert source.read(tf.constant(0, tf.int64)).shape == images[0].shape
     masks = source.masks()
     assert masks is None or masks.shape == (source.size, *source.image_shape[:2])
+    known = source.segmentation()
+    if known is not None:
+        assert known.labels.shape == (source.size, *source.image_shape[:2]) and known.labels.dtype == np.uint8
+        assert set(np.unique(known.labels)) - {VOID} == set(range(len(known.names)))
     for label_set, classes in source.label_sets.items():
         labels = source.labels(label_set)
         assert labels.dtype == np.int64 and labels.shape == (source.size,)
@@ -156,6 +167,46 @@ def test_one_image_is_a_source_but_has_no_splits() -> None:
     assert source.size == 1
     with pytest.raises(ValueError, match="one image, which cannot be split"):
         source.split("train")
+
+
+# The class of each pixel
+
+
+def test_who_knows_the_class_of_each_pixel(source: Source, request: pytest.FixtureRequest) -> None:
+    knows = request.node.callspec.params["source"] in ("shapes", "tfds array")
+    assert (source.segmentation() is not None) == knows
+
+
+def test_shapes_know_object_and_background_and_so_does_a_part_of_them() -> None:
+    source = open_source("shapes:test")
+    labels, names = source.segmentation()
+    assert names == ("background", "object")
+    np.testing.assert_array_equal(labels, source.masks())
+    part = take(source, 5, seed=1)
+    assert part.segmentation().names == names
+    np.testing.assert_array_equal(part.segmentation().labels, labels[part.indices])
+
+
+def test_tfds_pixel_classes_follow_their_images(tmp_path: Path) -> None:
+    prepared_tfds(tmp_path)
+    for split, first in (("train", 0), ("test", 100), ("test[2:4]", 102)):
+        source = open_source(f"tfds:tiny:{split}", data_dir=tmp_path)
+        labels, names = source.segmentation()
+        assert names == ("sky", "sea")
+        for index in range(source.size):
+            value = (source.array()[index, ..., 0] + first + index) % 4
+            np.testing.assert_array_equal(labels[index], np.where(value < 2, value, VOID))
+
+
+def test_tfds_images_that_are_not_held_as_one_array_know_their_pixels_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepared_tfds(tmp_path)
+    whole = open_source("tfds:tiny", data_dir=tmp_path)
+    monkeypatch.setattr(tfds_module, "ARRAY_LIMIT", 1)
+    source = open_source("tfds:tiny", data_dir=tmp_path)
+    assert source.array() is None
+    np.testing.assert_array_equal(source.segmentation().labels, whole.segmentation().labels)
 
 
 # Arrays and specifications
@@ -270,3 +321,10 @@ def test_real_tfds(tfds_data_dir: Path) -> None:
     assert np.bincount(source.labels()).tolist() == [1000] * 10
     varying = open_source("tfds:camvid:validation", data_dir=tfds_data_dir)
     assert varying.size == 101 and varying.label_sets == {}
+    labels, names = varying.segmentation()
+    assert labels.shape == (101, 180, 240) and len(names) == 11
+    shares = np.bincount(labels.ravel(), minlength=256) / labels.size
+    assert shares[VOID] == pytest.approx(0.017, abs=0.002) and shares[len(names) : VOID].sum() == 0
+    # From the top of a street scene down.
+    height = [np.nonzero(labels == names.index(name))[1].mean() for name in ("sky", "building", "car", "road")]
+    assert height == sorted(height)

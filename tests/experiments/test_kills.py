@@ -10,7 +10,6 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,13 +17,25 @@ import pytest
 import ssl_keras as sk
 
 KILLS, IN_A_SAVE = 20, 3
-WORDS = [
-    "pretrain",
-    *("--data", "digits", "--images", "64", "--batch-size", "16", "--image-size", "8", "--epochs", "60"),
-    *("--architecture", "conv_c4 | basic_s2_c8", "--views.small", "1", "--loss.negatives", "4"),
+COMMON = [
+    *("--data", "digits", "--images", "64", "--batch-size", "16", "--image-size", "8"),
+    *("--views.small", "1", "--loss.negatives", "4"),
     *("--heads.projector-hidden", "8", "--heads.projection", "4", "--heads.predictor-hidden", "8"),
     *("--monitor.embeddings-every", "20", "--monitor.every-steps", "3"),
 ]
+SPACE = "conv_c4 | basic_r{0,1}_c4 | basic_s2_c{4,8}"
+WORDS = {
+    "pretrain": ["pretrain", "--architecture", "conv_c4 | basic_s2_c8", "--epochs", "60", *COMMON],
+    "search": [
+        *("search", "--architecture", SPACE, "--macs", "30k", "--search.epochs", "60", "--epochs", "20"),
+        *("--no-sliced", "--baselines", *COMMON),
+    ],
+}
+HISTORIES = ("metrics.jsonl", "search/metrics.jsonl", "search/probabilities.jsonl")
+LAST_CHECKPOINTS = {
+    "pretrain": ("checkpoint/ckpt-240.data*",),
+    "search": ("search/checkpoint/ckpt-120.data*", "checkpoint/ckpt-80.data*"),
+}
 PROGRAM = """
 import sys
 import tensorflow as tf
@@ -38,9 +49,9 @@ main()
 pytestmark = pytest.mark.slow
 
 
-def started(folder, replicas):
+def started(folder, replicas, verb="pretrain"):
     strategy = "mirrored" if replicas > 1 else "none"
-    words = [*WORDS, "--compute.strategy", strategy, "--out", str(folder)]
+    words = [*WORDS[verb], "--compute.strategy", strategy, "--out", str(folder)]
     return subprocess.Popen(
         [sys.executable, "-c", PROGRAM, str(replicas), *words],
         stdout=subprocess.PIPE,
@@ -49,8 +60,8 @@ def started(folder, replicas):
     )
 
 
-def finished(folder, replicas):
-    process = started(folder, replicas)
+def finished(folder, replicas, verb="pretrain"):
+    process = started(folder, replicas, verb)
     said, _ = process.communicate(timeout=1000)
     assert process.returncode == 0, said
     return sk.load(folder)
@@ -58,17 +69,21 @@ def finished(folder, replicas):
 
 def in_a_save(folder):
     """Whether a checkpoint is being written."""
-    return any((folder / "checkpoint").glob("*_temp*")) if (folder / "checkpoint").exists() else False
+    return any(folder.rglob("checkpoint/*_temp*"))
 
 
-def killed(folder, replicas, generator, inside):
+def rows_of(folder):
+    """Rows of metrics so far."""
+    files = [folder / name for name in HISTORIES if name.endswith("metrics.jsonl")]
+    return sum(len(file.read_text().splitlines()) for file in files if file.exists())
+
+
+def killed(folder, replicas, verb, generator, inside):
     """Starts the command and kills it; returns what it was at."""
-    process = started(folder, replicas)
-    rows = folder / "metrics.jsonl"
-    before = len(rows.read_text().splitlines()) if rows.exists() else 0
-    wanted = before + int(generator.integers(0, 12))
+    process = started(folder, replicas, verb)
+    wanted = rows_of(folder) + int(generator.integers(0, 12))
     while process.poll() is None:
-        count = len(rows.read_text().splitlines()) if rows.exists() else 0
+        count = rows_of(folder)
         if in_a_save(folder) if inside else count > wanted:
             break
         time.sleep(0 if inside else generator.uniform(0, 0.02))
@@ -79,31 +94,34 @@ def killed(folder, replicas, generator, inside):
     return {"rows": count, "inside a save": saving}
 
 
-def metrics(folder):
-    """The history, without what a clock measured."""
-    rows = [json.loads(line) for line in (Path(folder) / "metrics.jsonl").read_text().splitlines()]
+def history(file):
+    """The rows of a file, without what a clock measured."""
+    rows = [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
     return [{name: value for name, value in row.items() if name != "images_per_s"} for row in rows]
 
 
-@pytest.mark.parametrize("replicas", [1, 2])
-def test_killed_twenty_times_it_ends_as_if_nothing_had_happened(tmp_path, replicas):
-    whole = finished(tmp_path / "whole", replicas)
+@pytest.mark.parametrize(("verb", "replicas"), [("pretrain", 1), ("pretrain", 2), ("search", 1), ("search", 2)])
+def test_killed_twenty_times_it_ends_as_if_nothing_had_happened(tmp_path, verb, replicas):
+    whole = finished(tmp_path / "whole", replicas, verb)
     generator = np.random.default_rng(replicas)
     cut = tmp_path / "cut"
     moments = []
     while len(moments) < KILLS or sum(moment["inside a save"] for moment in moments) < IN_A_SAVE:
         if (cut / "encoder.keras").exists():  # it came to its end between two kills: from the start again
             subprocess.run(["rm", "-r", str(cut)], check=True)
-        moments.append(killed(cut, replicas, generator, inside=len(moments) % 3 == 0))
+        moments.append(killed(cut, replicas, verb, generator, inside=len(moments) % 3 == 0))
         assert len(moments) < 4 * KILLS, moments
     print(*moments, sep="\n")
-    resumed = finished(cut, replicas)
+    resumed = finished(cut, replicas, verb)
     for one, other in zip(whole.weights, resumed.weights, strict=True):
         np.testing.assert_array_equal(one, other, err_msg=one.path)
-    assert metrics(tmp_path / "whole") == metrics(cut)
-    newest = [sorted((tmp_path / name / "checkpoint").glob("ckpt-240.data*")) for name in ("whole", "cut")]
-    for one, other in zip(*newest, strict=True):  # target, optimizer slots and trackers too
-        assert one.read_bytes() == other.read_bytes()
+    for name in HISTORIES:
+        assert history(tmp_path / "whole" / name) == history(cut / name)
+    for pattern in LAST_CHECKPOINTS[verb]:
+        newest = [sorted((tmp_path / name).glob(pattern)) for name in ("whole", "cut")]
+        assert newest[0]
+        for one, other in zip(*newest, strict=True):  # target, optimizer slots, logits and trackers too
+            assert one.read_bytes() == other.read_bytes()
 
 
 def test_terminated_in_the_middle_of_an_epoch_it_ends_with_the_same_weights(tmp_path):
@@ -118,4 +136,6 @@ def test_terminated_in_the_middle_of_an_epoch_it_ends_with_the_same_weights(tmp_
     assert process.returncode == 0 and "which is saved: the same command goes on" in " ".join(said.split())
     for one, other in zip(whole.weights, finished(cut, 1).weights, strict=True):
         np.testing.assert_array_equal(one, other, err_msg=one.path)
-    assert [row["step"] for row in metrics(tmp_path / "whole")] == [row["step"] for row in metrics(cut)]
+    assert [row["step"] for row in history(tmp_path / "whole" / "metrics.jsonl")] == [
+        row["step"] for row in history(cut / "metrics.jsonl")
+    ]

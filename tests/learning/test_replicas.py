@@ -20,6 +20,7 @@ PROGRAM = textwrap.dedent(
     import json, os, sys
     import keras, numpy as np, tensorflow as tf
     import ssl_keras as sk
+    from ssl_keras.learning import distribution
     cluster = "TF_CONFIG" in os.environ
     if cluster:
         sk.strategy("auto")
@@ -33,7 +34,7 @@ PROGRAM = textwrap.dedent(
 
     SPACE = "conv_c4 | basic_r{0,1}_c4 | basic_s2_c{4,8}_k{3,5}"
 
-    def learner_of(name, synchronized):
+    def learner_of(name, *, synchronized):
         if name == "search":
             encoder = sk.build_supernet(SPACE, (16, 16, 3), synchronized=synchronized)
         else:
@@ -50,10 +51,27 @@ PROGRAM = textwrap.dedent(
             loss=sk.ReLICv2Loss(0.2, 1.0, 1.0), target_decay=sk.TargetDecay(0.9),
         )
 
+    def choices_of_its_own(model, step, salt, warming=False):
+        replica = tf.distribute.get_replica_context().replica_id_in_sync_group
+        return shared_choices(model, step + 1000 * tf.cast(replica, tf.int64), salt, warming)
+
+    shared_choices = sk.ArchitectureSearch._choices
+    SAFEGUARDS = {
+        "division": (distribution, "divide_by_replicas", lambda loss: loss),
+        "gathering": (distribution, "gather", lambda values, axis: tf.concat([values] * 2, axis)),
+        "positions": (distribution, "rows", tf.range),
+        "one choice": (sk.ArchitectureSearch, "_choices", choices_of_its_own),
+    }
+    WHOLE = [(holder, name, getattr(holder, name)) for holder, name, _ in SAFEGUARDS.values()]
+
     for case in json.loads(sys.argv[1]):
+        for safeguard in WHOLE:
+            setattr(*safeguard)
+        if case["without"] in SAFEGUARDS:
+            setattr(*SAFEGUARDS[case["without"]])
         strategy = sk.strategy("auto" if cluster else "mirrored" if case["replicas"] == 2 else "none")
         with strategy.scope():
-            learner = learner_of(case["learner"], case["synchronized"])
+            learner = learner_of(case["learner"], synchronized=case["without"] != "statistics")
             sgd = keras.optimizers.SGD(0.02, momentum=0.9)
             optimizer = sk.LARS(0.5) if case["optimizer"] == "lars" else sgd
             if case["learner"] == "search":
@@ -75,21 +93,34 @@ PROGRAM = textwrap.dedent(
 LEARNERS = ("relicv2", "simclr", "supervised", "search")
 
 
-def case(learner, optimizer="sgd", replicas=1, *, synchronized=True, execution=1):
+def case(learner, optimizer="sgd", replicas=1, *, without=None, execution=1):
     """One training of four steps."""
     return {
         "learner": learner,
         "optimizer": optimizer,
         "replicas": replicas,
-        "synchronized": synchronized,
+        "without": without,
         "execution": execution,
     }
 
 
+CONTROLS = [
+    ("relicv2", "statistics"),
+    ("search", "statistics"),
+    ("relicv2", "division"),
+    ("supervised", "division"),
+    ("search", "division"),
+    ("relicv2", "gathering"),
+    ("simclr", "gathering"),
+    ("relicv2", "positions"),
+    ("search", "one choice"),
+]
+"""What the equality rests on, taken away: synchronised BN, the division of the loss, targets of the whole batch, the
+place of an anchor in it, and one architecture a step."""
 CASES = [
     *(case(learner, optimizer, n) for learner in LEARNERS for optimizer in ("sgd", "lars") for n in (1, 2)),
     *(case(learner, replicas=n, execution=4) for learner in LEARNERS[:3] for n in (1, 2)),
-    case("relicv2", replicas=2, synchronized=False),
+    *(case(learner, replicas=2, without=safeguard) for learner, safeguard in CONTROLS),
 ]
 CLUSTER_CASES = [
     *(
@@ -156,9 +187,10 @@ def test_four_steps_in_one_execution_are_four_steps(results, learner, replicas):
 
 
 @pytest.mark.slow
-def test_without_synchronised_statistics_they_differ(results):
-    """The negative control: the comparison above would see a mistake."""
-    one, two = (results[name_of(case("relicv2", replicas=n, synchronized=n == 1))] for n in (1, 2))
+@pytest.mark.parametrize(("learner", "safeguard"), CONTROLS)
+def test_without_a_safeguard_they_differ(results, learner, safeguard):
+    """The negative controls: the comparison above would see the mistake."""
+    one, two = (results[name_of(case(learner, replicas=n, without=safeguard if n == 2 else None))] for n in (1, 2))
     assert largest_difference(one, two) > 10 * TOLERANCE
 
 

@@ -1,5 +1,7 @@
 """A small set whose classes are colours, and encoders of known worth."""
 
+from types import SimpleNamespace
+
 import keras
 import numpy as np
 import pytest
@@ -45,4 +47,17 @@ def small():
             layers.GlobalAveragePooling2D(),
         ],
         name="small",
+    )
+
+
+def given(features, labels, classes=None, eligible=None):
+    """Features and labels as a protocol takes them, without images."""
+    classes = classes or int(np.max(labels)) + 1
+    return SimpleNamespace(
+        features=features,
+        labels=np.asarray(labels),
+        classes=classes,
+        size=len(labels),
+        present_only=eligible is not None,
+        eligible=np.ones(classes, bool) if eligible is None else np.asarray(eligible),
     )

@@ -4,7 +4,8 @@ import keras
 import numpy as np
 import pytest
 
-from ssl_keras.scenarios.features import RawPixels, extract, weights_hash
+from ssl_keras.scenarios import features as module
+from ssl_keras.scenarios.features import FeatureStore, RawPixels, extract, weights_hash
 
 
 def test_features_are_the_encoder_s_outputs_in_inference_mode_whatever_the_batch(colours, small):
@@ -53,3 +54,42 @@ def test_a_diverged_encoder_is_named(colours, small):
     small.layers[1].gamma.assign(np.full(4, np.nan))
     with pytest.raises(ValueError, match="'small' gives features that are not finite"):
         extract(small, colours, 8)
+
+
+def test_the_store_makes_features_once(colours, small, tmp_path, monkeypatch):
+    store = FeatureStore(tmp_path)
+    first = store.features(small, colours, 8)
+    np.testing.assert_allclose(first, extract(small, colours, 8), rtol=1e-3)
+    assert [np.load(file).dtype for file in tmp_path.iterdir()] == [np.float16]
+    monkeypatch.setattr(module, "_batches", lambda *_: pytest.fail("made again"))
+    np.testing.assert_array_equal(store.features(small, colours, 8), first)
+
+
+def test_the_store_tells_encoders_images_and_sizes_apart(colours, small, tmp_path):
+    store = FeatureStore(tmp_path)
+    for encoder in (small, RawPixels(4), RawPixels(8)):
+        store.features(encoder, colours, 8)
+    store.features(small, colours, 16)
+    store.features(small, colours.split("test"), 8)
+    small.layers[1].gamma.assign(np.full(4, 2.0))
+    store.features(small, colours, 8)
+    assert len([*tmp_path.iterdir()]) == 6
+
+
+def test_an_interrupted_extraction_leaves_nothing(colours, small, tmp_path, monkeypatch):
+    monkeypatch.setattr(np.lib.format, "open_memmap", lambda *_: (_ for _ in ()).throw(OSError("disk full")))
+    with pytest.raises(OSError, match="disk full"):
+        FeatureStore(tmp_path).features(small, colours, 8)
+    assert not [*tmp_path.iterdir()]
+
+
+def test_features_beyond_the_range_of_float16_are_kept_as_float32(colours, small, tmp_path):
+    small.layers[1].gamma.assign(np.full(4, 1e5))
+    found = FeatureStore(tmp_path).features(small, colours, 8)
+    np.testing.assert_allclose(found, extract(small, colours, 8), rtol=1e-6)
+
+
+def test_many_features_stay_on_disk(colours, small, tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "IN_MEMORY", 1000)
+    found = FeatureStore(tmp_path).features(small, colours, 8)
+    assert isinstance(found, np.memmap)

@@ -1,5 +1,7 @@
 """The protocols on features alone."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
@@ -7,7 +9,11 @@ from sklearn.model_selection import StratifiedKFold, cross_val_score
 
 from ssl_keras.scenarios.knn import knn
 from ssl_keras.scenarios.linear import PENALTIES, fit, linear, stratified_folds
-from ssl_keras.scenarios.softmax_regression import solve
+from ssl_keras.scenarios.low_shot import low_shot
+from ssl_keras.scenarios.retrieval import ranks, retrieval
+from ssl_keras.scenarios.sgd import Setting, descend, linear_sgd
+from ssl_keras.scenarios.softmax_regression import rotate, solve
+from tests.scenarios.conftest import given
 
 
 def blobs(n, d=12, classes=5, seed=0):
@@ -40,23 +46,26 @@ def test_one_regression_reaches_sklearn_s_minimum(penalty):
         features.astype(np.float64), labels
     )
     best = objective(features, labels, oracle.coef_.T, oracle.intercept_, penalty)
-    found = solve(features, labels, 5, [penalty])
+    rotated = rotate(features)
+    found = solve(rotated, labels, 5, [penalty])
     assert found.converged.all()
-    reached = objective(features, labels, found.weights[0].astype(np.float64), found.intercepts[0], penalty)
+    weights = rotated.rotation @ found.weights[0]
+    reached = objective(features, labels, weights.astype(np.float64), found.intercepts[0], penalty)
     assert reached == pytest.approx(best, rel=2e-5)
     assert found.objectives[0] == pytest.approx(reached, rel=1e-5)
     np.testing.assert_array_equal(
-        np.argmax(features @ found.weights[0] + found.intercepts[0], 1) == oracle.predict(features), True
+        np.argmax(features @ weights + found.intercepts[0], 1) == oracle.predict(features), True
     )
 
 
 def test_problems_solved_together_equal_problems_solved_alone():
     features, labels = blobs(300)
-    features, folds = standardized(features), np.arange(300) % 3
+    features, folds = rotate(features), np.arange(300) % 3
     together = solve(features, labels, 5, [1e-3, 0.1] * 3, left_out=np.repeat(np.arange(3), 2), folds=folds)
     for problem in range(6):
         fold, penalty = problem // 2, (1e-3, 0.1)[problem % 2]
-        alone = solve(features[folds != fold], labels[folds != fold], 5, [penalty])
+        others = dataclasses.replace(features, rows=features.rows[folds != fold])
+        alone = solve(others, labels[folds != fold], 5, [penalty])
         assert together.objectives[problem] == pytest.approx(alone.objectives[0], rel=2e-5)
         np.testing.assert_allclose(together.weights[problem], alone.weights[0], atol=0.02)
 
@@ -77,13 +86,13 @@ def test_more_features_than_images():
     features = standardized(features)
     oracle = LogisticRegression(C=1 / (0.1 * 60), max_iter=5000, tol=1e-8).fit(features.astype(np.float64), labels)
     best = objective(features, labels, oracle.coef_.T, oracle.intercept_, 0.1)
-    assert solve(features, labels, 5, [0.1]).objectives[0] == pytest.approx(best, rel=1e-4)
+    assert solve(rotate(features), labels, 5, [0.1]).objectives[0] == pytest.approx(best, rel=1e-4)
 
 
 def test_cross_validated_accuracy_agrees_with_sklearn_s():
     features, labels = blobs(1200)
     classifier = fit(features, labels, seed=3)
-    assert list(classifier.validation) == sorted(PENALTIES)
+    assert len(classifier.validation) == 9 + 4 and set(classifier.validation) <= set(PENALTIES)
     for penalty, accuracy in classifier.validation.items():
         oracle = LogisticRegression(C=1 / (penalty * 800), max_iter=2000)
         folds = StratifiedKFold(3, shuffle=True, random_state=0)
@@ -108,20 +117,56 @@ def test_the_penalty_matters_on_noise():
     features = rng.normal(size=(150, 100)).astype(np.float32) + 0.3 * labels[:, None].astype(np.float32)
     features[:, 50:] = rng.normal(size=(150, 50))
     classifier = fit(features, labels)
-    assert max(classifier.validation.values()) > classifier.validation[min(PENALTIES)] + 0.03
-    assert classifier.penalty > min(PENALTIES)
+    assert max(classifier.validation.values()) > classifier.validation[min(classifier.validation)] + 0.03
+    assert classifier.penalty > min(classifier.validation)
 
 
 def test_test_labels_choose_nothing():
     train, labels = blobs(300)
     test, truth = blobs(200, seed=1)
-    outcome = linear(train, labels, test, truth, seed=4)["linear"]
+    answer = linear(given(train, labels), 4)
+    outcome = answer(given(test, truth))[0]
     shuffled = np.random.default_rng(0).permutation(truth)
-    other = linear(train, labels, test, shuffled, seed=4)["linear"]
+    other = answer(given(test, shuffled))[0]
     assert other.chosen == outcome.chosen
     # The same answers: right exactly where the two sets of labels agree with them.
     np.testing.assert_array_equal(outcome.correct[truth == shuffled], other.correct[truth == shuffled])
     assert outcome.correct.mean() > 0.5 > other.correct.mean()
+
+
+def test_the_best_five_hold_the_best_and_more():
+    train, labels = blobs(600, classes=8)
+    test, truth = blobs(200, classes=8, seed=1)
+    first, five = linear(given(train, labels), 0)(given(test, truth))
+    assert (first.metric, five.metric) == ("top1", "top5")
+    assert five.correct[first.correct].all() and five.correct.mean() > first.correct.mean()
+    assert len(linear(given(*blobs(100)), 0)(given(*blobs(50, seed=1)))) == 1  # of five classes all are among five
+
+
+def test_answers_are_sought_among_the_eligible_classes():
+    train, labels = blobs(400)
+    test, truth = blobs(200, seed=1)
+    some = np.isin(truth, [1, 3])
+    eligible = np.isin(np.arange(5), [1, 3])
+    for protocol in (linear, knn):
+        answer = protocol(given(train, labels), 0)
+        among_all, among_two = (
+            answer(given(test[some], truth[some], 5, chosen))[0].correct.mean() for chosen in (None, eligible)
+        )
+        assert among_two > among_all + 0.02
+
+
+def test_features_on_disk_give_what_features_in_memory_give(tmp_path, monkeypatch):
+    train, labels = blobs(500)
+    stored = np.lib.format.open_memmap(tmp_path / "f.npy", "w+", np.float32, train.shape)
+    stored[:] = train
+    whole = fit(train, labels)
+    monkeypatch.setattr("ssl_keras.scenarios.softmax_regression.IN_MEMORY", 1000)
+    monkeypatch.setattr("ssl_keras.scenarios.softmax_regression._CHUNK", 64)
+    parts = fit(np.load(tmp_path / "f.npy", mmap_mode="r"), labels)
+    assert isinstance(rotate(stored).rows, np.memmap)
+    assert parts.penalty == whole.penalty
+    np.testing.assert_allclose(parts.weights, whole.weights, atol=2e-3)
 
 
 def test_training_statistics_standardise():
@@ -146,12 +191,12 @@ def test_folds_are_stratified_even_with_tiny_classes():
         assert np.ptp(np.bincount(folds[labels == label], minlength=3)) <= 1
 
 
-def test_an_end_of_the_grid_is_remarked_where_it_matters():
+def test_an_end_of_the_grid_is_remarked_where_it_matters(monkeypatch):
     train, labels = blobs(300)
-    test, truth = blobs(50, seed=1)
-    too_strong = linear(train, labels, test, truth, penalties=[1.0, 100.0, 1000.0])["linear"]
-    assert "end of the grid" in too_strong.remarks[0]
-    assert linear(train, labels, test, truth)["linear"].remarks == ()
+    test = given(*blobs(50, seed=1))
+    assert linear(given(train, labels), 0)(test)[0].remarks == ()
+    monkeypatch.setattr(fit, "__kwdefaults__", {**fit.__kwdefaults__, "penalties": (1.0, 100.0, 1000.0)})
+    assert "end of the grid" in linear(given(train, labels), 0)(test)[0].remarks[0]
 
 
 @pytest.mark.parametrize(
@@ -168,16 +213,72 @@ def test_what_cannot_be_fitted_is_refused(labels, options, said):
 
 
 def test_knn_gives_both_k_and_clips_to_the_training_set():
-    train, labels = blobs(50)
-    test, truth = blobs(40, seed=1)
-    outcomes = knn(train, labels, test, truth)
-    assert list(outcomes) == ["knn20", "knn200"]
-    assert outcomes["knn20"].chosen["k"] == 20 and outcomes["knn20"].remarks == ()
-    assert outcomes["knn200"].chosen["k"] == 50
-    assert outcomes["knn200"].remarks == ("knn200 used k = 50, the number of training images.",)
+    outcomes = knn(given(*blobs(50)), 0)(given(*blobs(40, seed=1)))
+    assert [outcome.protocol for outcome in outcomes] == ["knn20", "knn200"]
+    assert outcomes[0].chosen["k"] == 20 and outcomes[0].remarks == ()
+    assert outcomes[1].chosen["k"] == 50
+    assert outcomes[1].remarks == ("knn200 used k = 50, the number of training images.",)
 
 
 def test_knn_counts_a_class_it_never_saw_as_wrong():
-    train, labels = blobs(50, classes=2)
     test, _ = blobs(40, seed=1)
-    assert not knn(train, labels, test, np.full(40, 7))["knn20"].correct.any()
+    assert not knn(given(*blobs(50, classes=2), 8), 0)(given(test, np.full(40, 7)))[0].correct.any()
+
+
+def test_gradient_descent_with_one_setting_is_gradient_descent():
+    """Two full-batch steps by hand."""
+    features, labels = blobs(60, d=3, classes=3)
+    weights, velocity = np.zeros((4, 3)), np.zeros((4, 3))
+    rows = np.concatenate([features, np.ones((60, 1))], axis=1)
+    for step in range(20):
+        logits = rows @ weights
+        chances = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+        slope = rows.T @ (chances - np.eye(3)[labels]) / 60
+        slope[:3] += 0.01 * weights[:3]
+        velocity = 0.9 * velocity + slope
+        weights = weights - 0.1 * 0.5 * (1 + np.cos(np.pi * step / 20)) * velocity
+    found = descend(features, labels, 3, [Setting(0.01, 60, 0.1)], np.ones((1, 60), bool), seed=0)
+    np.testing.assert_allclose(found[0], weights, atol=1e-5)
+
+
+def test_a_row_that_is_not_seen_teaches_nothing():
+    features, labels = blobs(128)
+    wrong = np.where(np.arange(128) % 2, labels, (labels + 1) % 5)
+    seen = np.arange(128)[None] % 2 == 1
+    settings = [Setting(0.0, 64, 0.1)]
+    one, other = (descend(features, taught, 5, settings, seen, seed=0) for taught in (labels, wrong))
+    np.testing.assert_array_equal(one, other)
+
+
+def test_the_study_s_classifier_is_about_as_good_as_the_convex_one():
+    train, test = given(*blobs(900)), given(*blobs(600, seed=1))
+    one, other = (protocol(train, 0)(test)[0] for protocol in (linear, linear_sgd))
+    assert other.correct.mean() == pytest.approx(one.correct.mean(), abs=0.03)
+    assert other.chosen["batch"] in (64, 256)
+
+
+def test_more_labels_make_better_class_means():
+    train, test = given(*blobs(900)), given(*blobs(400, seed=1))
+    outcomes = low_shot(train, 0)(test)
+    assert [outcome.protocol for outcome in outcomes] == ["low-shot 1", "low-shot 5", "low-shot 10"]
+    one, five, ten = (outcome.correct.mean() for outcome in outcomes)
+    assert 1 / 5 < one < five < ten + 0.02
+    repeated, others = low_shot(train, 0)(test)[0], low_shot(train, 1)(test)[0]
+    np.testing.assert_array_equal(repeated.correct, outcomes[0].correct)
+    assert (others.correct != outcomes[0].correct).any()
+
+
+def test_average_precision_by_hand():
+    """Four vectors on a circle; the first asks, and finds its class at ranks 1 and 3."""
+    angles = np.array([0.0, 0.1, 0.25, 0.3])
+    precision, first = ranks(np.stack([np.cos(angles), np.sin(angles)], 1), np.array([0, 0, 1, 0]))
+    assert precision[0] == pytest.approx((1 / 1 + 2 / 3) / 2)
+    assert first.tolist() == [1, 1, 0, 2]
+
+
+def test_retrieval_among_random_vectors_is_the_share_of_the_class():
+    features = np.random.default_rng(0).normal(size=(600, 8)).astype(np.float32)
+    found = {one.metric: one.correct.mean() for one in retrieval(None, 0)(given(features, np.arange(600) % 3))}
+    assert found["map"] == pytest.approx(1 / 3, abs=0.03)
+    assert found["recall@1"] == pytest.approx(1 / 3, abs=0.06)
+    assert found["recall@10"] == pytest.approx(1 - (2 / 3) ** 10, abs=0.03)

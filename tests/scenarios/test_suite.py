@@ -1,21 +1,38 @@
 """The suite: its table, and what it says of encoders whose worth is known."""
 
-import inspect
+import dataclasses
+import itertools
 
 import numpy as np
 import pytest
+import tensorflow_datasets as tfds
+from PIL import Image
 
+import ssl_keras as sk
 from ssl_keras.data.sources import open_source
-from ssl_keras.scenarios import suite
+from ssl_keras.data.sources.base import ArraySource
+from ssl_keras.scenarios import evaluation, protocol
+from ssl_keras.scenarios.evaluation import PROTOCOLS, run
 from ssl_keras.scenarios.features import RawPixels, extract, weights_hash
+from ssl_keras.scenarios.protocol import MEAN_PER_CLASS, Outcome
 from ssl_keras.scenarios.results import read_results, write_results
-from ssl_keras.scenarios.suite import SUITES, Scenario, find, run
+from ssl_keras.scenarios.suite import SUITES, Scenario, find
 
-ROWS = {scenario.name: scenario for rows in SUITES.values() for scenario in rows}
+PAIRS = [(suite, scenario) for suite, rows in SUITES.items() for scenario in rows]
+ROWS = {scenario.name: scenario for _, scenario in reversed(PAIRS)}
+HERE = ("embedded", "small", "dense", "robustness", "few_labels")
+"""Suites whose sets are on this machine, where TFDS_DATA_DIR says so."""
+ABSENT = [pair for pair in PAIRS if pair[0] not in HERE]
+KINDS = [pair for pair in ABSENT if "imagenet_c/" not in pair[1].name or pair[1].name == "imagenet_c/fog@3"]
 
 
-@pytest.mark.parametrize("scenario", ROWS.values(), ids=ROWS)
-def test_every_row_of_the_table_can_be_opened(scenario, request):
+def named(pair):
+    return f"{pair[0]}-{pair[1].name}"
+
+
+@pytest.mark.parametrize("pair", [pair for pair in PAIRS if pair[0] in HERE], ids=named)
+def test_every_row_of_the_table_can_be_opened(pair, request):
+    scenario = pair[1]
     if scenario.source.startswith("tfds:"):
         # The test split alone: the larger one takes seconds to decode and is opened the same way.
         data_dir = request.getfixturevalue("tfds_data_dir")
@@ -23,14 +40,83 @@ def test_every_row_of_the_table_can_be_opened(scenario, request):
     else:
         source = open_source(scenario.spec(32))
         splits = [source.split(scenario.train), source.split(scenario.test)]
+    if scenario.protocols == ("segmentation",):
+        return
     for split in splits:
         labels = split.labels(scenario.label)
         assert split.size == len(labels)
         assert set(np.unique(labels)) == set(range(len(split.label_sets[scenario.label])))
 
 
-def test_names_are_unique_across_suites():
-    assert len(ROWS) == sum(len(rows) for rows in SUITES.values())
+@pytest.mark.parametrize("pair", PAIRS, ids=named)
+def test_every_row_names_known_protocols(pair):
+    assert set(pair[1].protocols) <= set(PROTOCOLS) and pair[1].metrics
+
+
+def mock(spec, folder, classes=12):
+    """A set of a few images as TFDS stores them, under the name and the splits that a row asks for."""
+    name, _, split = spec.removeprefix("tfds:").partition(":")
+    name, _, config = name.partition("/")
+    features = tfds.features.FeaturesDict(
+        {"image": tfds.features.Image(shape=(None, None, 3)), "label": tfds.features.ClassLabel(num_classes=classes)}
+    )
+    rng = np.random.default_rng(0)
+
+    def rows(count):
+        images = rng.integers(0, 256, (count, 12, 16, 3), np.uint8)
+        return [(index, {"image": image, "label": index % classes}) for index, image in enumerate(images)]
+
+    tfds.dataset_builders.store_as_tfds_dataset(
+        name=name,
+        config=config or None,
+        version="1.0.0",
+        features=features,
+        split_datasets={part: rows(2 * classes) for part in split.split(",")},
+        data_dir=folder,
+    )
+
+
+@pytest.mark.parametrize("pair", KINDS, ids=named)
+def test_rows_whose_data_is_absent_run_on_a_mock_of_it(pair, tmp_path):
+    scenario = dataclasses.replace(pair[1], protocols=("knn", "linear"))
+    if scenario.source.startswith("folder:"):
+        for split, label in itertools.product((scenario.train, scenario.test), "ab"):
+            folder = tmp_path / scenario.source.removeprefix("folder:") / split / label
+            folder.mkdir(parents=True)
+            for index in range(6):
+                pixels = np.random.default_rng(index).integers(0, 256, (12, 12, 3), np.uint8)
+                Image.fromarray(pixels).save(folder / f"{index}.png")
+    elif ":" in scenario.test:
+        mock(f"{scenario.source}:{scenario.train}", tmp_path)
+        mock(scenario.test, tmp_path)
+    else:
+        mock(f"{scenario.source}:{scenario.train},{scenario.test}", tmp_path)
+    found = run({"raw": RawPixels(4)}, scenario, image_size=8, data_dir=tmp_path)
+    assert {row.scenario for row in found.rows} == {scenario.name}
+    assert {row.metric for row in found.rows} <= set(scenario.metrics)
+    assert found.rows[0].metric == scenario.metrics[0]
+
+
+def test_rows_of_tfds_name_sets_that_tfds_has():
+    known = set(tfds.list_builders())
+    specs = [spec for _, scenario in ABSENT for spec in (scenario.source, scenario.test) if spec.startswith("tfds:")]
+    for spec in specs:
+        name, _, config = spec.split(":")[1].partition("/")
+        assert name in known, spec
+        if config:
+            configs = tfds.builder_cls(name).builder_configs
+            assert config in configs, spec
+
+
+def test_the_study_s_suite_is_the_study_s_eleven_and_inaturalist():
+    assert len(SUITES["paper"]) == 12 and len(SUITES["small"]) == 11 and len(SUITES["relicv2"]) == 11
+    assert len(SUITES["ood"]) == 4 + 15 * 5
+
+
+def test_a_folder_that_is_not_there_is_skipped_with_what_belongs_there(colours, small, tmp_path):
+    wanted = [Scenario("birds", "folder:birds", home="example.org"), Scenario("colours", colours)]
+    found = run({"small": small}, wanted, image_size=8, data_dir=tmp_path)
+    assert "get it from example.org" in found.skipped["birds"] and "birds/train/CLASS/" in found.skipped["birds"]
 
 
 def test_embedded_holds_every_label_set_of_shapes_and_digits():
@@ -48,6 +134,13 @@ def test_find_takes_suites_scenarios_and_names_and_keeps_each_once():
         find("embeded")
     with pytest.raises(ValueError, match="Two different scenarios are called 'digits'"):
         find(["digits", Scenario("digits", "elsewhere")])
+
+
+def test_data_that_two_suites_judge_is_judged_in_all_ways():
+    both = {scenario.name: scenario for scenario in find(["small", "few_labels", "relicv2"])}
+    assert both["cifar10"].protocols == ("knn", "linear", "low_shot", "semi_supervised", "finetune")
+    both = {scenario.name: scenario for scenario in find(["paper", "relicv2"])}
+    assert both["flowers102"].metrics == ("top1", MEAN_PER_CLASS)
 
 
 @pytest.mark.parametrize(("size", "expected"), [(16, "shapes@32"), (48, "shapes@48"), (224, "shapes@64")])
@@ -77,7 +170,7 @@ def test_random_features_are_at_chance(knowing):
 def test_images_pass_each_encoder_once_for_all_label_sets_of_a_source(colours, small, monkeypatch):
     calls = []
     monkeypatch.setattr(
-        suite, "extract", lambda *arguments: calls.append(arguments[0]) or extract(*arguments), raising=True
+        protocol, "extract", lambda *arguments: calls.append(arguments[0]) or extract(*arguments), raising=True
     )
     scenarios = [Scenario("a", colours), Scenario("b", colours)]
     found = run({"small": small, "raw": RawPixels(8)}, scenarios, image_size=8)
@@ -102,7 +195,7 @@ def test_an_encoder_that_changes_is_named(colours, small, monkeypatch):
         encoder.layers[1].moving_mean.assign(np.full(4, 1e-3))
         return found
 
-    monkeypatch.setattr(suite, "extract", meddle)
+    monkeypatch.setattr(protocol, "extract", meddle)
     with pytest.raises(RuntimeError, match="'theirs' changed"):
         run({"theirs": small}, Scenario("colours", colours), image_size=8)
 
@@ -157,14 +250,95 @@ def test_nothing_to_do_is_an_error(colours):
         run({}, Scenario("colours", colours), image_size=8)
 
 
-def test_every_protocol_takes_the_same_arguments():
-    for protocol in suite.PROTOCOLS:
-        names = [
-            name
-            for name, parameter in inspect.signature(protocol).parameters.items()
-            if parameter.kind is parameter.POSITIONAL_OR_KEYWORD
-        ]
-        assert names == ["train", "train_labels", "test", "test_labels", "seed"]
+class Watched(ArraySource):
+    """A test split that refuses to be looked at while a protocol learns."""
+
+    learning = False
+    reads = 0
+
+    def array(self):
+        self._check()
+        return super().array()
+
+    def read(self, index):
+        self._check()
+        return super().read(index)
+
+    def _labels(self, name):
+        self._check()
+        return super()._labels(name)
+
+    def _check(self):
+        assert not Watched.learning, "a protocol looked at the test split before it answered"
+        Watched.reads += 1
+
+
+class Halves(ArraySource):
+    """A source whose test split is watched."""
+
+    def split(self, name):
+        images, labels = self.array(), self._label_arrays
+        kind, part = (Watched, slice(0, None, 2)) if name == "test" else (ArraySource, slice(1, None, 2))
+        mine = {key: value[part] for key, value in labels.items()}
+        return kind(images[part], f"halves:{name}", mine, self.label_sets)
+
+
+@pytest.mark.parametrize("name", [name for name in PROTOCOLS if name != "segmentation"])
+def test_no_protocol_looks_at_the_test_split_before_it_answers(name, monkeypatch):
+    """Neither at images nor at labels, so that no hyper-parameter can depend on them."""
+
+    def watched(lesson, seed):
+        Watched.learning, Watched.reads = True, 0
+        try:
+            answer = PROTOCOLS[name](lesson, seed)
+        finally:
+            Watched.learning = False
+        return answer
+
+    monkeypatch.setattr(evaluation, "PROTOCOLS", {name: watched})
+    digits = open_source("digits")
+    halves = Halves(digits.array()[:120], "halves", {"label": digits.labels()[:120]}, digits.label_sets)
+    encoder = sk.build_encoder("conv_c4 | basic_s2_c8", (8, 8, 3))
+    found = run({"net": encoder}, Scenario("halves", halves), image_size=8, protocols=[name])
+    assert found.rows and Watched.reads > 0
+
+
+def test_the_mean_per_class_counts_a_rare_class_as_much_as_a_common_one(colours, monkeypatch):
+    """All of one class right, all else wrong: a share of 1/4, however rare the class is."""
+
+    def only_the_first(lesson, seed):
+        return lambda exam: [Outcome("first", exam.labels == 0)]
+
+    labels = np.where(np.arange(400) < 20, 0, 1 + np.arange(400) % 3)
+    source = open_source(colours.array(), labels=labels)
+    monkeypatch.setattr(evaluation, "PROTOCOLS", {"first": only_the_first})
+    scenarios = [
+        Scenario(name, source, metrics=metrics, protocols=("first",))
+        for name, metrics in (("both", (MEAN_PER_CLASS, "top1")), ("again", (MEAN_PER_CLASS,)))
+    ]
+    found = run({"raw": RawPixels(4)}, scenarios, image_size=8)
+    values = {(row.scenario, row.metric): row.value for row in found.rows}
+    assert values["both", MEAN_PER_CLASS] == pytest.approx(25.0)
+    assert values["both", "top1"] < 10.0
+    assert values["mean", "top1"] == pytest.approx(25.0)  # of each scenario's first metric
+
+
+def test_test_images_that_are_training_images_are_said(small):
+    images = np.random.default_rng(0).integers(0, 256, (40, 16, 16, 3), np.uint8)
+    images[5] = images[20]
+    images[6] = np.clip(images[21].astype(int) + 1, 0, 255)
+    source = Halves(np.roll(images, 1, 0), "copied", {"label": np.arange(40) // 2 % 2}, {"label": ("a", "b")})
+    assert np.array_equal(source.split("test").array()[3], source.split("train").array()[10])
+    found = run({"small": small}, Scenario("copied", source), image_size=8)
+    assert [remark for remark in found.remarks if "copies" in remark] == [
+        "halves:test: 1 of 20 images are exact copies of training images and 1 more nearly (10.0 %); they are counted "
+        "all the same."
+    ]
+
+
+def test_an_unknown_protocol_is_named(colours, small):
+    with pytest.raises(ValueError, match=r"no protocol 'knm'; there are: knn, linear"):
+        run({"small": small}, Scenario("colours", colours), image_size=8, protocols=["knm"])
 
 
 def test_digits_from_the_table():

@@ -5,12 +5,28 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
 ARRAY_LIMIT = 2 * 1024**3
 """Bytes up to which the images of a source are handed out as one array."""
+
+VOID = 255
+"""The class of a pixel that counts neither in learning nor in judging."""
+
+
+class Segmentation(NamedTuple):
+    """The class of every pixel of a source's images.
+
+    Attributes:
+        labels: uint8 (size, height, width), of the images' own height and width: an index into `names`, or `VOID`.
+        names: of the classes.
+    """
+
+    labels: np.ndarray
+    names: tuple[str, ...]
 
 
 class Source(ABC):
@@ -57,7 +73,10 @@ class Source(ABC):
 
     @abstractmethod
     def checksum(self) -> str:
-        """Hexadecimal hash of the content: equal checksums mean equal images and labels."""
+        """Hexadecimal hash of the content: equal checksums mean equal images and labels.
+
+        NOTE: without the classes of `segmentation`, which are read only where they are asked for.
+        """
 
     @abstractmethod
     def _labels(self, name: str) -> np.ndarray:
@@ -79,6 +98,10 @@ class Source(ABC):
 
     def masks(self) -> np.ndarray | None:
         """Foreground masks, uint8 (size, height, width), 1 on the object; None where there are none."""
+        return None
+
+    def segmentation(self) -> Segmentation | None:
+        """The class of every pixel; None where it is unknown, or where images vary in size."""
         return None
 
     def names(self) -> list[str]:
@@ -175,6 +198,10 @@ class Subset(Source):
     def masks(self) -> np.ndarray | None:  # noqa: D102
         masks = self.parent.masks()
         return None if masks is None else masks[self.indices]
+
+    def segmentation(self) -> Segmentation | None:  # noqa: D102
+        whole = self.parent.segmentation()
+        return None if whole is None else Segmentation(whole.labels[self.indices], whole.names)
 
     def names(self) -> list[str]:  # noqa: D102
         names = self.parent.names()

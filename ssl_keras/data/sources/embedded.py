@@ -6,7 +6,7 @@ from functools import lru_cache
 import numpy as np
 
 from ssl_keras.data import shapes
-from ssl_keras.data.sources.base import ArraySource, Source, content_hash, shuffled
+from ssl_keras.data.sources.base import ArraySource, Segmentation, Source, content_hash, shuffled
 
 _SHAPES = re.compile(r"shapes(@(?P<side>\d+))?(:(?P<split>\w+))?")
 _CHECKSUM_IMAGES = 256
@@ -46,6 +46,10 @@ class ShapesSource(ArraySource):
 
     def masks(self) -> np.ndarray:  # noqa: D102
         return _rendered(self._split, self._side)[1]
+
+    def segmentation(self) -> Segmentation:
+        """Two classes: `masks`."""
+        return Segmentation(self.masks(), ("background", "object"))
 
     def split(self, name: str) -> Source:  # noqa: D102
         return ShapesSource(name, self._side)

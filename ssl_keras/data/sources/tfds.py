@@ -5,17 +5,27 @@ import io
 import logging
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-from ssl_keras.data.sources.base import ARRAY_LIMIT, ArraySource, Source, content_hash
+from ssl_keras.data.sources.base import ARRAY_LIMIT, VOID, ArraySource, Segmentation, Source, content_hash
 
 ENCODED_LIMIT = 4 * 1024**3
 """Bytes of encoded images up to which a split is held in memory."""
+
+_MASK = "segmentation_mask"
+_PIXEL_CLASSES: Mapping[str, tuple[str, ...]] = {
+    "camvid": (
+        *("sky", "building", "pole", "road", "pavement", "tree"),
+        *("sign", "fence", "car", "pedestrian", "bicyclist"),
+    ),
+}
+"""Of sets whose `_MASK` is a plain image, which names no classes; camvid's in the order of SegNet's copy of it."""
 
 _SPEC = re.compile(r"tfds:(?P<name>[^:]+(:\d+\.\d+\.\d+)?)(:(?P<split>[^:]+(:[^:]*\])?))?")
 
@@ -36,9 +46,21 @@ class _Splits(Source):
     """Splits of a TFDS set are found by name."""
 
     _opener: "_Set"
+    _split: str
 
     def split(self, name: str) -> Source:
         return self._opener.open(name)
+
+    def segmentation(self) -> Segmentation | None:
+        """The feature ``segmentation_mask``, read on first use; values that name no class are `VOID`.
+
+        None, too, where that feature is a plain image of a set that `_PIXEL_CLASSES` lacks.
+        """
+        return None if self.image_shape is None else self._segmentation
+
+    @cached_property
+    def _segmentation(self) -> Segmentation | None:
+        return self._opener.segmentation(self._split)
 
 
 class TFDSArray(_Splits, ArraySource):
@@ -102,17 +124,31 @@ class _Set:
                 f"most {ENCODED_LIMIT // 1024**3} are held in memory; take a slice such as '{split}[:10%]', "
                 "or write the images to a folder, which is read image by image."
             )
-        keys = [self.image, *self.classes.values()]
-        decoders = tfds.decode.PartialDecoding(
-            dict.fromkeys(keys, True), decoders={self.image: tfds.decode.SkipDecoding()}
-        )
+        rows = self._rows(split, [self.image, *self.classes.values()], {self.image: tfds.decode.SkipDecoding()})
+        return self._source(rows, split)
+
+    @_without_deprecations()
+    def segmentation(self, split: str) -> Segmentation | None:
+        features = self.builder.info.features
+        if _MASK not in features:
+            return None
+        names = getattr(features[_MASK], "names", None) or _PIXEL_CLASSES.get(self.builder.name)
+        if not names:
+            return None
+        labels = np.concatenate([row[_MASK][..., 0] for row in self._rows(split, [_MASK], {})])
+        return Segmentation(np.where(labels < len(names), labels, VOID).astype(np.uint8), tuple(names))
+
+    def _rows(self, split: str, keys: Sequence[str], decoders: Mapping[str, Any]) -> Any:
+        """Batches of some features of a split, in its order."""
+        import tensorflow_datasets as tfds
+
         rows = self.builder.as_dataset(
             split=split,
             shuffle_files=False,
-            decoders=decoders,
+            decoders=tfds.decode.PartialDecoding(dict.fromkeys(keys, True), decoders=dict(decoders)),
             read_config=tfds.ReadConfig(interleave_cycle_length=1, try_autocache=False),
         )
-        return self._source(rows.batch(1024).prefetch(2).as_numpy_iterator(), split)
+        return rows.batch(1024).prefetch(2).as_numpy_iterator()
 
     def _source(self, rows: Any, split: str) -> Source:
         encoded: list[bytes] = []
@@ -133,7 +169,7 @@ class _Set:
             source = TFDSArray(_decode_all(encoded, shape), name, labels, label_sets)
         else:
             source = TFDSEncoded(encoded, name, shape, labels, label_sets)
-        source._opener = self
+        source._opener, source._split = self, split
         return source
 
 

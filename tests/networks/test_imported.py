@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from ssl_keras.networks.applications import from_applications
+from ssl_keras.networks.imported import from_applications
 
 
 def test_images_in_0_1_reach_the_network_as_its_own_preprocessing_gives_them():
