@@ -106,6 +106,10 @@ class BlockBuilder:
         return self.conv(x, "filters", stride=self.block.stride, name="shortcut", active=False)
 
     def _conv(self, x: Tensor, filters: int, kernel: int, stride: int, name: str) -> Tensor:
+        if kernel == 1 and stride > 1:
+            # The same values; and the gradient of a strided 1x1 convolution of few channels writes past its memory on
+            # CPUs (TensorFlow 2.21 with oneDNN, 8 to 16 channels at 64 px: a crash, or worse).
+            x, stride = x[:, ::stride, ::stride], 1
         return layers.Conv2D(filters, kernel, strides=stride, **self._weights(name))(x)
 
     def _depthwise(self, x: Tensor, name: str) -> Tensor:

@@ -50,7 +50,7 @@ def from_saved_model(path: str | os.PathLike[str], side: int) -> keras.Model:
             images = keras.Input((side, side, 3), name="images")
             outputs = layer(images)
             return keras.Model(images, next(iter(outputs.values())) if isinstance(outputs, dict) else outputs)
-        except (ValueError, TypeError, AttributeError) as error:
+        except (ValueError, TypeError, AttributeError, OSError) as error:
             faults.append(" ".join(str(error).split())[:160])
     raise ValueError(f"{os.fspath(path)} is no SavedModel of an encoder of {side} px images: {faults[0]}")
 

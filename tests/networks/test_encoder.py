@@ -103,6 +103,25 @@ def test_the_residual_block_is_v15_by_hand():
     np.testing.assert_allclose(encoder(images(2, 8, 8, 3)), np.mean(y, (1, 2)), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("name", ["resnet18", "resnet50", "mobilenet_v2"])
+def test_no_1x1_convolution_is_strided(name):
+    """Of few channels, its gradient crashes in TensorFlow 2.21 on CPUs."""
+    layers = sk.build_encoder(sk.families.get(name, width=0.125), (64, 64, 3)).layers
+    kernels = [(layer.kernel_size, layer.strides) for layer in layers if isinstance(layer, keras.layers.Conv2D)]
+    assert ((1, 1), (1, 1)) in kernels and ((1, 1), (2, 2)) not in kernels
+
+
+@pytest.mark.parametrize("size", [6, 7])
+def test_the_strided_shortcut_is_a_strided_convolution(size):
+    encoder = sk.build_encoder("conv_c3 | basic_s2_c5", (size, size, 3))
+    x = np.random.default_rng(0).random((2, size, size, 3), np.float32)
+    shortcut = next(layer for layer in encoder.layers if layer.name.endswith("_shortcut"))
+    start = next(layer for layer in encoder.layers if isinstance(layer, keras.layers.Activation)).output
+    inner, outer = (keras.Model(encoder.inputs, tensor) for tensor in (start, shortcut.output))
+    want = tf.nn.conv2d(inner(x), shortcut.kernel.value, 2, "SAME")
+    np.testing.assert_allclose(outer(x), want, rtol=1e-5, atol=1e-6)
+
+
 def test_grouped_convolution_equals_tensorflows():
     encoder = sk.build_encoder("conv_c8 | conv_g4_c12", (8, 8, 3))
     kernels = [encoder.get_layer(f"stage2_block1_conv_group{index}").kernel for index in range(4)]
