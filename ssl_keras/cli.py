@@ -22,7 +22,7 @@ from rich.table import Table
 from ssl_keras.experiments import settings
 from ssl_keras.experiments.checks import ConfigError, nearest
 from ssl_keras.experiments.config_files import load_config, shipped
-from ssl_keras.experiments.naming import APPLICATIONS, encoder_file
+from ssl_keras.experiments.naming import APPLICATIONS, encoder_file, place_of
 from ssl_keras.experiments.run_folder import check_writable
 
 VERBS: dict[str, type[Any]] = {
@@ -112,9 +112,11 @@ def _dispatch(words: list[str]) -> None:
     out = getattr(config, "out", "auto")
     if out != "auto":
         check_writable(out)
-    for encoder in (getattr(config, name, None) for name in ("encoder", "init")):
-        if encoder and not encoder.startswith(APPLICATIONS):
-            encoder_file(encoder)
+    for encoder in (*filter(None, [getattr(config, "encoder", None)]), *getattr(config, "beside", ())):
+        place_of(encoder)
+    init = getattr(config, "init", None)
+    if init and not init.startswith(APPLICATIONS):
+        encoder_file(init)
     if verb not in WITHOUT_TENSORFLOW:
         _start_tensorflow(config)
     part = "plan" if verb in settings.LEARNING and DRY_RUN in [word.replace("_", "-") for word in words] else verb

@@ -2,15 +2,20 @@
 
     python tools/seeds.py runs/cifar10-seed*/results.json --out tools/results/cifar10.json --what "20 epochs ..."
 
-A row is one encoder; a column one protocol, in percent, as "mean (least - greatest)".
+A row is one encoder; a column one protocol, in percent, as "mean (least - greatest)". With --by-scenario linear a row
+is one scenario and a column one encoder under that protocol, as "mean (95 % interval over seeds)".
 """
 
 import argparse
 import json
+import re
 from pathlib import Path
+from statistics import mean, stdev
 from typing import Any
 
-from ssl_keras.reports.results import PROTOCOLS
+from scipy.stats import t
+
+from ssl_keras.reports.results import PROTOCOLS, Score, winner
 
 
 def join(documents: list[dict[str, Any]], scenario: str) -> list[dict[str, str]]:
@@ -38,10 +43,42 @@ def join(documents: list[dict[str, Any]], scenario: str) -> list[dict[str, str]]
     return table
 
 
+def by_scenario(documents: list[dict[str, Any]], protocol: str) -> list[dict[str, str]]:
+    """One row per scenario, one column per encoder: the mean over seeds and its 95 % interval (Student's t).
+
+    An encoder is bold where its interval lies above all others'.
+
+    Args:
+        documents: Of ``results.json``, one per seed, at least two.
+        protocol: Whose rows count.
+
+    Raises:
+        ValueError: A scenario or an encoder is not in all of them.
+    """
+    values: dict[str, dict[str, list[float]]] = {}
+    for row in (row for document in documents for row in document["rows"]):
+        if row["protocol"] == protocol and row["metric"] == "top1":
+            name = re.sub(r"^(\w+?)-\d+$", r"\1", row["encoder"])  # runs/transfer/simclr-0 is simclr
+            values.setdefault(row["scenario"], {}).setdefault(name, []).append(row["value"])
+    table = []
+    for scenario, encoders in values.items():
+        scores = {}
+        for encoder, found in encoders.items():
+            if len(found) != len(documents):
+                raise ValueError(f"{encoder}, {scenario}: {len(found)} values in {len(documents)} files")
+            half = float(t.ppf(0.975, len(found) - 1)) * stdev(found) / len(found) ** 0.5
+            scores[encoder] = Score(mean(found), mean(found) - half, mean(found) + half)
+        best = winner(scores)
+        row = {
+            name: f"{one.value:.1f} ({max(0, one.low):.1f}–{min(100, one.high):.1f})" for name, one in scores.items()
+        }
+        table.append({"scenario": scenario} | {n: f"**{text}**" if n == best else text for n, text in row.items()})
+    return table
+
+
 def _cell(values: list[float]) -> str:
-    mean = sum(values) / len(values)
     low, high = min(values), max(values)
-    return f"{mean:.1f}" if f"{low:.1f}" == f"{high:.1f}" else f"{mean:.1f} ({low:.1f}–{high:.1f})"
+    return f"{mean(values):.1f}" if f"{low:.1f}" == f"{high:.1f}" else f"{mean(values):.1f} ({low:.1f}–{high:.1f})"
 
 
 def main() -> None:
@@ -49,12 +86,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("files", type=Path, nargs="+", help="results.json, one per seed")
     parser.add_argument("--scenario", help="which scenario (default: the first)")
+    parser.add_argument("--by-scenario", metavar="PROTOCOL", help="a row for every scenario, under this protocol")
     parser.add_argument("--what", default="", help="a sentence on what was measured")
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
     documents = [json.loads(file.read_text(encoding="utf-8")) for file in options.files]
-    scenario = options.scenario or documents[0]["rows"][0]["scenario"]
-    joined = {"what": options.what, "scenario": scenario, "rows": join(documents, scenario)}
+    joined: dict[str, Any] = {"what": options.what}
+    if options.by_scenario:
+        joined |= {"protocol": options.by_scenario, "rows": by_scenario(documents, options.by_scenario)}
+    else:
+        scenario = options.scenario or documents[0]["rows"][0]["scenario"]
+        joined |= {"scenario": scenario, "rows": join(documents, scenario)}
     options.out.write_text(json.dumps(joined, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import keras
 
-from ssl_keras.experiments.naming import APPLICATIONS, encoder_file
+from ssl_keras.experiments.naming import APPLICATIONS, PRESET, SAVED_MODEL, encoder_file
 from ssl_keras.networks.imported import from_applications, from_preset, from_saved_model
 from ssl_keras.saving import load
 
@@ -26,9 +26,9 @@ def load_encoder(name: str, side: int = USUAL_SIDE) -> keras.Model:
     path = Path(name)
     if name.startswith(APPLICATIONS):
         return from_applications(name.removeprefix(APPLICATIONS), (side, side, 3))
-    if (path / "saved_model.pb").is_file():
+    if (path / SAVED_MODEL).is_file():
         encoder = from_saved_model(path, side)
-    elif (path / "metadata.json").is_file() and not (path / "encoder.keras").is_file():
+    elif (path / PRESET).is_file():
         encoder = from_preset(path, side)
     else:
         encoder = load(str(encoder_file(name)))
@@ -41,18 +41,3 @@ def image_shape(encoder: keras.Model) -> tuple[int, int, int]:
     """(H, W, C) of the images that an encoder was made for."""
     height, width, channels = getattr(encoder, "image_shape", encoder.input_shape[1:])
     return height or USUAL_SIDE, width or USUAL_SIDE, channels
-
-
-def place_of(name: str) -> Path:
-    """The folder where what is found of an encoder goes: its run folder, or a new one beside it.
-
-    Raises:
-        FileNotFoundError: There is no such encoder.
-    """
-    if name.startswith(APPLICATIONS):
-        return Path("runs") / f"{name.removeprefix(APPLICATIONS)}-evaluation"
-    path = Path(name)
-    if path.is_dir() and ((path / "saved_model.pb").is_file() or (path / "metadata.json").is_file()):
-        return path.with_name(f"{path.name}-evaluation")
-    file = encoder_file(name)
-    return file.parent if (file.parent / "config.json").is_file() else file.with_name(f"{file.stem}-evaluation")

@@ -12,7 +12,8 @@ from ssl_keras.data.sources import Source, at_most, open_source
 from ssl_keras.data.sources.opening import EMBEDDED
 from ssl_keras.experiments import pictures, portrait, yardsticks
 from ssl_keras.experiments.config_files import load_config, to_dict
-from ssl_keras.experiments.encoders import image_shape, load_encoder, place_of
+from ssl_keras.experiments.encoders import image_shape, load_encoder
+from ssl_keras.experiments.naming import place_of
 from ssl_keras.experiments.progress import CONSOLE
 from ssl_keras.experiments.run_folder import check_writable
 from ssl_keras.experiments.settings import Evaluate, Pretrain

@@ -11,6 +11,8 @@ from ssl_keras.experiments.checks import nearest
 
 APPLICATIONS = "keras.applications:"
 """Before the name of a network that Keras ships."""
+SAVED_MODEL, PRESET = "saved_model.pb", "metadata.json"
+"""Files by which a folder is known for a SavedModel, or for a preset of keras-hub."""
 
 
 def named_architecture(text: str, image_size: int) -> Architecture:
@@ -70,6 +72,21 @@ def encoder_file(run_or_encoder: str) -> Path:
     if path.suffix != ".keras":
         raise FileNotFoundError(f"{path} is not a .keras file: give a run folder or a .keras file")
     return path
+
+
+def place_of(name: str) -> Path:
+    """The folder where what is found of an encoder goes: its run folder, or a new one beside it.
+
+    Raises:
+        FileNotFoundError: There is no such encoder.
+    """
+    if name.startswith(APPLICATIONS):
+        return Path("runs") / f"{name.removeprefix(APPLICATIONS)}-evaluation"
+    path = Path(name)
+    if (path / SAVED_MODEL).is_file() or (path / PRESET).is_file():
+        return path.with_name(f"{path.name}-evaluation")
+    file = encoder_file(name)
+    return file.parent if (file.parent / "config.json").is_file() else file.with_name(f"{file.stem}-evaluation")
 
 
 def _plain(text: str) -> str:

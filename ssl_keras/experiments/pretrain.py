@@ -107,6 +107,7 @@ def _train(setup: Setup, folder: RunFolder, kept: Path) -> None:
         CONSOLE.print(f"continuing after step {step}")
     _show_views(setup, folder)
     fit(setup, learner, schedule, [*_monitors(setup, schedule), _recorder(setup, folder), checkpoints])
+    tell_damaged(setup)
     _write_projector(setup, folder, learner.encoder)
     with replacing(folder / "encoder.keras") as temporary:
         learner.encoder.save(temporary)
@@ -114,6 +115,16 @@ def _train(setup: Setup, folder: RunFolder, kept: Path) -> None:
     minutes = (time.monotonic() - started) / 60
     CONSOLE.print(f"wrote {folder.path}/encoder.keras and report.html in {minutes:.1f} minutes")
     CONSOLE.print(f"next: ssl-keras evaluate {folder.path}")
+
+
+def tell_damaged(setup: Setup) -> None:
+    """Says which files went bad while the run read them."""
+    if damaged := setup.source.damaged:
+        shown = ", ".join(damaged[:3]) + (", ..." if len(damaged) > 3 else "")
+        warn(
+            f"{len(damaged)} of {setup.source.size} images could no longer be read and were taken for grey: {shown}; "
+            "restore them, and train anew if they are many"
+        )
 
 
 def check_images(setup: Setup, folder: RunFolder) -> None:

@@ -224,6 +224,7 @@ def _search(setup: SearchSetup, folder: RunFolder, kept: Path) -> None:
         checkpoints,
     ]
     pretrain.fit(setup, searching, schedule, watched, setup.config.search.label)
+    pretrain.tell_damaged(setup)
     picks = searching.picks()
     encoder = searching.encoder.slice(picks)
     measure_statistics(encoder, setup.source, setup.image_size)

@@ -111,6 +111,7 @@ def solve(
     *,
     left_out: npt.ArrayLike | None = None,
     folds: Integers | None = None,
+    start: tuple[Floats, Floats] | None = None,
     tolerance: float = 1e-6,
     max_iterations: int = 200,
 ) -> Solution:
@@ -133,6 +134,7 @@ def solve(
         penalties: (p,) one for each problem, positive.
         left_out: (p,) the fold each problem does not see; None: every problem sees all rows.
         folds: (n,) the fold of each row; needed with `left_out`.
+        start: weights (p, r, classes) and intercepts (p, classes) to begin at, near the solution; None: 0.
         tolerance: a problem is done when an iteration lowers its objective by less than this share of it,
             twice.
         max_iterations: upper limit.
@@ -144,7 +146,10 @@ def solve(
     curvature = np.append(features.variances, 1.0) / classes
     penalty = np.repeat(penalties[:, None], len(curvature), axis=1)
     penalty[:, -1] = 0.0
-    state = _minimize(problem, penalty, left_out, curvature, tolerance, max_iterations)
+    point = np.zeros((*penalty.shape, classes))
+    if start is not None:
+        point[:, :-1], point[:, -1] = start
+    state = _minimize(problem, point, penalty, left_out, curvature, tolerance, max_iterations)
     weights, intercepts = (part.astype(np.float32) for part in (state.point[:, :-1], state.point[:, -1]))
     return Solution(weights, intercepts, state.value, state.iterations, state.done)
 
@@ -232,6 +237,7 @@ class _State:
 
 def _minimize(
     problem: _Problem,
+    point: Doubles,
     penalty: Doubles,
     left_out: Integers,
     curvature: Doubles,
@@ -239,7 +245,6 @@ def _minimize(
     max_iterations: int,
 ) -> _State:
     """L-BFGS on all problems side by side; a problem that is done drops out of all later products."""
-    point = np.zeros((*penalty.shape, problem.classes))
     value, gradient = _objective(problem, point, penalty, left_out)
     result = _State(point, value, gradient, np.zeros(len(point), np.bool_))
     scaling = (1.0 / (curvature + penalty))[:, :, None].astype(np.float32)

@@ -70,6 +70,15 @@ def test_problems_solved_together_equal_problems_solved_alone():
         np.testing.assert_allclose(together.weights[problem], alone.weights[0], atol=0.02)
 
 
+def test_a_good_start_changes_the_way_and_not_the_end():
+    features, labels = blobs(400)
+    rotated = rotate(features)
+    cold = solve(rotated, labels, 5, [1e-3])
+    warm = solve(rotated, labels, 5, [1e-3], start=(cold.weights, cold.intercepts))
+    assert warm.iterations < cold.iterations / 2
+    np.testing.assert_allclose(warm.weights, cold.weights, atol=0.02)
+
+
 def test_constant_and_redundant_features_do_no_harm():
     features, labels = blobs(200)
     wide = np.concatenate([features, features, np.full((200, 3), 7, np.float32)], axis=1)
@@ -92,7 +101,7 @@ def test_more_features_than_images():
 def test_cross_validated_accuracy_agrees_with_sklearn_s():
     features, labels = blobs(1200)
     classifier = fit(features, labels, seed=3)
-    assert len(classifier.validation) == 9 + 4 and set(classifier.validation) <= set(PENALTIES)
+    assert 5 + 2 <= len(classifier.validation) <= 5 + 2 + 2 and set(classifier.validation) <= set(PENALTIES)
     for penalty, accuracy in classifier.validation.items():
         oracle = LogisticRegression(C=1 / (penalty * 800), max_iter=2000)
         folds = StratifiedKFold(3, shuffle=True, random_state=0)
@@ -253,7 +262,7 @@ def test_a_row_that_is_not_seen_teaches_nothing():
 def test_the_study_s_classifier_is_about_as_good_as_the_convex_one():
     train, test = given(*blobs(900)), given(*blobs(600, seed=1))
     one, other = (protocol(train, 0)(test)[0] for protocol in (linear, linear_sgd))
-    assert other.correct.mean() == pytest.approx(one.correct.mean(), abs=0.03)
+    assert other.correct.mean() == pytest.approx(one.correct.mean(), abs=0.05)
     assert other.chosen["batch"] in (64, 256)
 
 

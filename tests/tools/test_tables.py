@@ -16,6 +16,7 @@ def _row(encoder: str, value: float) -> dict[str, object]:
         "encoder": encoder,
         "scenario": "a",
         "protocol": "linear",
+        "metric": "top1",
         "value": value,
         "low": value - 1,
         "high": value + 1,

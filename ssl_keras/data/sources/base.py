@@ -40,6 +40,7 @@ class Source(ABC):
         label_sets: class names of each label set; empty without labels.
         image_shape: (height, width, 3), or None where sizes vary.
         skipped: (file, reason) of every file that could not be read.
+        damaged: files that could be read when the source was opened, and no more since; they count as grey images.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Source(ABC):
     label_sets: Mapping[str, tuple[str, ...]]
     image_shape: tuple[int, int, int] | None
     skipped: tuple[tuple[str, str], ...] = ()
+    damaged: Sequence[str] = ()
 
     @abstractmethod
     def read(self, index: tf.Tensor) -> tf.Tensor:
@@ -171,6 +173,7 @@ class Subset(Source):
         self.label_sets = parent.label_sets
         self.image_shape = parent.image_shape
         self.skipped = parent.skipped
+        self.damaged = parent.damaged
         self.parent = parent
         self.indices = np.asarray(indices, np.int64)
 
