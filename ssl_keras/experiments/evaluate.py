@@ -23,6 +23,7 @@ from ssl_keras.reports.page import write_report
 from ssl_keras.scenarios import run as run_scenarios
 from ssl_keras.scenarios import suite
 from ssl_keras.scenarios.features import RawPixels, extract, weights_hash
+from ssl_keras.scenarios.label_free import label_free
 from ssl_keras.scenarios.results import provenance, write_results
 from ssl_keras.scenarios.robustness import relative
 
@@ -75,7 +76,9 @@ def run(config: Evaluate) -> Path:
     if found.answers:
         scenario = next(iter(found.answers))
         portrait.draw(out, scenario, found.answers[scenario], side, config.seed)
+    learned = {name: one for name, one in encoders.items() if isinstance(one, keras.Model)}
     facts = {
+        "label_free": {name: label_free(one, images, sides[name], config.seed) for name, one in learned.items()},
         "encoders": described,
         "weights": {name: weights_hash(one) for name, one in encoders.items()},
         "image_shape": [side, side, 3],

@@ -353,7 +353,7 @@ class Evaluate:
 
     encoder: EncoderPath
     """A run folder, a .keras file, a SavedModel, a keras-hub preset folder, or keras.applications:NAME."""
-    scenarios: tuple[str, ...] = ("auto",)
+    scenarios: Annotated[tuple[str, ...], arg(aliases=("--suite",))] = ("auto",)
     """Suites, single scenarios, or labelled sources. auto: the run's own images if labelled, and embedded."""
     protocols: tuple[str, ...] = ("auto",)
     """How it is judged, the same in all scenarios: knn, linear, finetune, ... auto: as each scenario says."""

@@ -125,6 +125,25 @@ def rankme(embeddings: Any, epsilon: float = 1e-7) -> float:
     return float(np.exp(-np.sum(p * np.log(p))))
 
 
+def alpha_req(embeddings: Any) -> float:
+    """Decay of the embeddings' spectrum: α in λ_i ∝ i^-α, over the eigenvalues λ of their covariance in falling order.
+
+    Large where few directions carry everything (collapse), 0 where all carry the same; near 1 in good representations
+    (Agrawal et al., "α-ReQ", NeurIPS 2022, section 3). By least squares on logarithms. NOTE: over the first half of the
+    ranks, as the last ones of a sample are too small; the paper leaves the range open.
+
+    Args:
+        embeddings: (n, d), n >= 4.
+    """
+    matrix = _array(embeddings).astype(np.float64)
+    if not np.isfinite(matrix).all():
+        return float("nan")
+    values = np.linalg.svd(matrix - matrix.mean(axis=0), compute_uv=False) ** 2
+    values = values[: max(2, min(len(matrix) - 1, matrix.shape[1]) // 2)]
+    logarithms = np.log(np.maximum(values, np.finfo(np.float64).tiny))
+    return float(-np.polyfit(np.log(np.arange(1, len(values) + 1)), logarithms, 1)[0])
+
+
 def alignment(first: Any, second: Any, power: float = 2.0) -> float:
     """Mean distance ‖u - v‖^power between the l2-normalised embeddings of two views of the same images.
 

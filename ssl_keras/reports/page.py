@@ -169,7 +169,29 @@ def _worth(run: Run, tables: Mapping[str, results.Table]) -> str:
     curves = plots.both_themes(lambda ink: plots.severity_curves(run.provenance.get("chosen", {}), ink))
     html.append(_figure(curves, "bars", "Accuracy over severity of corruption") if curves else "")
     html += [f"<details><summary>{_protocol(name)}</summary>{_table(tables[name])}</details>" for name in others]
+    html.append(_without_labels(run.provenance.get("label_free", {})))
     return "".join(html) + "</section>\n"
+
+
+def _without_labels(found: Mapping[str, Mapping[str, float]]) -> str:
+    """Scores that need no labels, where an evaluation measured them."""
+    if not found:
+        return ""
+    scores = next(iter(found.values()))
+    head = "".join(f"<th>{escape(score)}</th>" for score in scores)
+    body = "".join(
+        f"<tr><th>{escape(name)}</th>{''.join(f'<td>{mine[score]:.3g}</td>' for score in scores)}</tr>"
+        for name, mine in found.items()
+    )
+    table = (
+        f'<div class="scroll"><table><thead><tr><th>encoder</th>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+    )
+    told = (
+        "Measured on two views each of a thousand images. RankMe: effective dimensions, more is better. α-ReQ: decay "
+        "of the spectrum, near 1 is best. Alignment: distance of two views, less is better. Uniformity: less is better. "
+        "Clusters kept: whether two views fall into one cluster, 1 is in full."
+    )
+    return f'<details><summary>Without labels</summary>{table}<p class="soft">{told}</p></details>'
 
 
 def _portrait(run: Run) -> str:

@@ -1,0 +1,58 @@
+"""What embeddings are worth, told without labels."""
+
+from collections.abc import Mapping
+from itertools import islice
+
+import keras
+import numpy as np
+from sklearn.cluster import KMeans
+from sklearn.metrics import adjusted_rand_score
+
+from ssl_keras.data.sources import Source
+from ssl_keras.data.views import Views, view_batches
+from ssl_keras.learning.measures import Floats, alignment, alpha_req, rankme, uniformity
+
+IMAGES, BATCH = 1024, 128
+CLUSTERS = 32
+SCORES: Mapping[str, str] = {
+    "RankMe": "effective dimensions; more is better",
+    "α-ReQ": "decay of the spectrum; near 1 is best",
+    "alignment": "mean squared distance of two views of an image; less is better",
+    "uniformity": "logarithm of the mean Gaussian potential; less is better",
+    "clusters kept": f"agreement of two views on {CLUSTERS} clusters, 0 by chance, 1 in full; more is better",
+}
+"""Names of the scores, and how to read them."""
+
+
+def label_free(encoder: keras.Model, source: Source, size: int, seed: int = 0) -> dict[str, float]:
+    """The scores of an encoder on two views each of some images.
+
+    Args:
+        encoder: takes (b, size, size, 3) in [0, 1] and gives (b, d).
+        source: its images, of which the first of a seeded order are taken, at most `IMAGES`.
+        size: side of the views in pixels.
+        seed: of the choice of images, of the views and of the clusters.
+
+    Returns:
+        A number for each of `SCORES`.
+
+    Raises:
+        ValueError: the source has fewer than two images.
+    """
+    batch = min(BATCH, source.size)
+    stream = view_batches(source, Views.preset(size), batch, seed=seed).dataset()
+    parts = [
+        [encoder.predict_on_batch(views["large"][:, view]) for view in (0, 1)]
+        for views in islice(stream, min(IMAGES, source.size) // batch)
+    ]
+    first, second = (np.concatenate([part[view] for part in parts]).astype(np.float32) for view in (0, 1))
+    alone = rankme(first), alpha_req(first)
+    found = (*alone, alignment(first, second), uniformity(first), _clusters_kept(first, second, seed))
+    return dict(zip(SCORES, found, strict=True))
+
+
+def _clusters_kept(first: Floats, second: Floats, seed: int) -> float:
+    """Adjusted Rand index of the clusters that two views (n, d) of the same images fall into; k-means of the first."""
+    units = [part / (np.linalg.norm(part, axis=1, keepdims=True) + 1e-12) for part in (first, second)]
+    means = KMeans(min(CLUSTERS, len(first)), n_init=4, random_state=seed).fit(units[0])
+    return float(adjusted_rand_score(means.labels_, means.predict(units[1])))
