@@ -35,8 +35,8 @@ ORACLE = ("clothing", "rsscn7", "sign_digits")
 
 def splits(scenario: Scenario) -> list[Source]:
     """Training images, at most `TRAIN`, and test images."""
-    source = open_source(scenario.source)
-    return [at_most(source.split(scenario.train), TRAIN, 0), source.split(scenario.test)]
+    source = open_source(f"{scenario.source}:{scenario.train}")
+    return [at_most(source, TRAIN, 0), source.split(scenario.test)]
 
 
 def forward(encoder: Any, sources: list[Source]) -> float:

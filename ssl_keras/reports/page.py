@@ -188,8 +188,8 @@ def _without_labels(found: Mapping[str, Mapping[str, float]]) -> str:
     )
     told = (
         "Measured on two views each of a thousand images. RankMe: effective dimensions, more is better. α-ReQ: decay "
-        "of the spectrum, near 1 is best. Alignment: distance of two views, less is better. Uniformity: less is better. "
-        "Clusters kept: whether two views fall into one cluster, 1 is in full."
+        "of the spectrum, near 1 is best. Alignment: distance of two views, less is better. Uniformity: less is "
+        "better. Clusters kept: whether two views fall into one cluster, 1 is in full."
     )
     return f'<details><summary>Without labels</summary>{table}<p class="soft">{told}</p></details>'
 
