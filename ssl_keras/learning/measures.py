@@ -18,6 +18,7 @@ Integers = npt.NDArray[np.int64]
 # Similarities held at a time; bounds the memory of one kNN block at 64 MiB whatever the number of training
 # images.
 _BLOCK_ELEMENTS = 16 * 2**20
+_TRAINING_ROWS = 2**16  # training embeddings in memory at a time, where they lie on disk
 
 
 def knn_predict(train: Any, train_labels: Any, test: Any, classes: int, k: int, temperature: float = 0.1) -> Integers:
@@ -50,7 +51,7 @@ def knn_predictions(
     """Like `knn_predict` for several k at once, from one pass over the similarities.
 
     Args:
-        train: embeddings (n, d).
+        train: embeddings (n, d), in memory or mapped from a file.
         train_labels: class indices (n,) in [0, classes).
         test: embeddings (m, d).
         classes: number of classes.
@@ -63,18 +64,39 @@ def knn_predictions(
     Raises:
         ValueError: as `knn_predict`.
     """
-    train, test = _normalized(train), _normalized(test)
+    test = _normalized(test)
     labels = np.asarray(keras.ops.convert_to_numpy(train_labels)).astype(np.int64)
     _check_knn(train, labels, test, classes, ks)
-    predictions = np.empty((len(ks), len(test)), np.int64)
-    rows = max(1, _BLOCK_ELEMENTS // len(train))
-    for start in range(0, len(test), rows):
-        similarity = test[start : start + rows] @ train.T
-        predictions[:, start : start + rows] = _vote(similarity, labels, classes, ks, temperature)
-    return predictions
+    k = max(ks)
+    held = np.full((len(test), 0), -np.inf, np.float32), np.zeros((len(test), 0), np.int64)
+    for first in range(0, len(train), _TRAINING_ROWS):
+        known, named = _normalized(train[first : first + _TRAINING_ROWS]), labels[first : first + _TRAINING_ROWS]
+        held = _nearest(test, known, named, held, k)
+    return _vote(*held, classes, ks, temperature)
 
 
-def _check_knn(train: Floats, labels: Integers, test: Floats, classes: int, ks: Sequence[int]) -> None:
+def _nearest(
+    test: Floats, known: Floats, labels: Integers, held: tuple[Floats, Integers], k: int
+) -> tuple[Floats, Integers]:
+    """Cosines and labels (m, k) of the nearest among those held so far and some more, the nearest first."""
+    cosines, named = [], []
+    step = max(1, _BLOCK_ELEMENTS // len(known))
+    for start in range(0, len(test), step):
+        rows = slice(start, start + step)
+        cosine = np.concatenate([held[0][rows], test[rows] @ known.T], axis=1)
+        places = np.arange(len(cosine))[:, None]
+        count = min(k, cosine.shape[1])
+        nearest = np.argpartition(cosine, -count, axis=1)[:, -count:]
+        nearest = nearest[places, np.argsort(-cosine[places, nearest], axis=1, kind="stable")]
+        cosines.append(cosine[places, nearest])
+        before = held[0].shape[1]
+        new = labels[np.maximum(nearest - before, 0)]
+        old = held[1][rows][places, np.minimum(nearest, before - 1)] if before else new
+        named.append(np.where(nearest < before, old, new))
+    return np.concatenate(cosines), np.concatenate(named)
+
+
+def _check_knn(train: Any, labels: Integers, test: Floats, classes: int, ks: Sequence[int]) -> None:
     if labels.shape != train.shape[:1]:
         raise ValueError(f"kNN got {len(train)} training embeddings and labels of shape {labels.shape}: give one each.")
     if train.shape[1] != test.shape[1]:
@@ -89,21 +111,21 @@ def _check_knn(train: Floats, labels: Integers, test: Floats, classes: int, ks: 
         raise ValueError(f"kNN got labels in [{labels.min()}, {labels.max()}] for {classes} classes.")
 
 
-def _vote(similarity: Floats, labels: Integers, classes: int, ks: Sequence[int], temperature: float) -> Integers:
-    """Class with most votes for each row of `similarity` (rows, n) and each k: (len(ks), rows)."""
-    largest = max(ks)
-    rows = np.arange(len(similarity))[:, None]
-    nearest = np.argpartition(similarity, -largest, axis=1)[:, -largest:]
-    order = np.argsort(-similarity[rows, nearest], axis=1, kind="stable")
-    nearest = nearest[rows, order]
+def _vote(cosines: Floats, labels: Integers, classes: int, ks: Sequence[int], temperature: float) -> Integers:
+    """Class with most votes for each row of neighbours (m, k), the nearest first, and each k: (len(ks), m)."""
     # Differences to the nearest neighbour: the same winner, and no overflow at small temperatures.
-    weights = similarity[rows, nearest].astype(np.float64)
+    weights = cosines.astype(np.float64)
     weights = np.exp((weights - weights[:, :1]) / temperature)
-    ballot = rows * classes + labels[nearest]
-    size = len(similarity) * classes
-    return np.stack(
-        [np.bincount(ballot[:, :k].ravel(), weights[:, :k].ravel(), size).reshape(-1, classes).argmax(1) for k in ks]
-    )
+    found = np.empty((len(ks), len(cosines)), np.int64)
+    step = max(1, _BLOCK_ELEMENTS // classes)
+    for start in range(0, len(cosines), step):
+        rows = slice(start, start + step)
+        ballot = np.arange(len(labels[rows]))[:, None] * classes + labels[rows]
+        size = len(ballot) * classes
+        for place, k in enumerate(ks):
+            votes = np.bincount(ballot[:, :k].ravel(), weights[rows, :k].ravel(), size)
+            found[place, rows] = votes.reshape(-1, classes).argmax(1)
+    return found
 
 
 def rankme(embeddings: Any, epsilon: float = 1e-7) -> float:

@@ -42,6 +42,8 @@ def test_knn_in_blocks_equals_knn_in_one_piece(monkeypatch):
     whole = measures.knn_predictions(train, labels, test, 4, (3, 20))
     monkeypatch.setattr(measures, "_BLOCK_ELEMENTS", 7 * 60)
     np.testing.assert_array_equal(measures.knn_predictions(train, labels, test, 4, (3, 20)), whole)
+    monkeypatch.setattr(measures, "_TRAINING_ROWS", 13)
+    np.testing.assert_array_equal(measures.knn_predictions(train, labels, test, 4, (3, 20)), whole)
 
 
 def test_knn_with_a_tiny_temperature_is_the_nearest_neighbour():

@@ -1,6 +1,7 @@
 """The protocols on features alone."""
 
 import dataclasses
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -108,6 +109,33 @@ def test_cross_validated_accuracy_agrees_with_sklearn_s():
         # Other folds than ours: the standard error of one estimate is 1.4 %.
         expected = cross_val_score(oracle, standardized(features), labels, cv=folds).mean()
         assert accuracy == pytest.approx(expected, abs=0.025)
+
+
+def test_what_lies_on_disk_is_never_held_whole(tmp_path, monkeypatch):
+    """At a scaled size: 51 MB of float32 features, judged within a quarter of that."""
+    n, d = 100_000, 128
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 3, n)
+    stored = np.lib.format.open_memmap(tmp_path / "features.npy", "w+", np.float16, (n, d))
+    for first in range(0, n, 10_000):
+        rows = slice(first, first + 10_000)
+        stored[rows] = rng.normal(size=(10_000, d)) + np.eye(d)[labels[rows]]
+    del stored
+    monkeypatch.setattr("ssl_keras.scenarios.softmax_regression.IN_MEMORY", 2**20)
+    monkeypatch.setattr("ssl_keras.scenarios.softmax_regression._CHUNK", 2048)
+    monkeypatch.setattr("ssl_keras.learning.measures._TRAINING_ROWS", 2048)
+    monkeypatch.setattr("ssl_keras.learning.measures._BLOCK_ELEMENTS", 2**18)
+    features = np.load(tmp_path / "features.npy", mmap_mode="r")
+    train, test = given(features, labels), given(np.asarray(features[:200], np.float32), labels[:200])
+    tracemalloc.start()
+    try:
+        classifier = fit(train.features, labels, penalties=[0.01])
+        nearest = knn(train, 0)(test)[0].correct
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert (classifier.predict(test.features) == test.labels).mean() > 0.6 and nearest.mean() > 0.45
+    assert peak < n * d * 4 / 4
 
 
 def test_the_best_penalty_is_chosen_and_the_larger_among_equals():
