@@ -37,12 +37,13 @@ VERBS: dict[str, type[Any]] = {
     "export": settings.Export,
     "report": settings.Report,
     "runs": settings.Runs,
+    "families": settings.Families,
     "doctor": settings.Doctor,
 }
 """Verb to its settings; ``experiments/<verb>.py`` has the ``run`` that takes them."""
 
 BAD_INPUT, INTERRUPTED = 2, 130
-WITHOUT_TENSORFLOW = ("launch", "report", "runs")
+WITHOUT_TENSORFLOW = ("launch", "report", "runs", "families")
 CLUSTER = "TF_CONFIG"
 HEAVY = ("tensorflow", "keras", "tensorflow_datasets")
 CHATTER = ("absl::InitializeLog", "oneDNN custom operations")
@@ -110,7 +111,7 @@ def _dispatch(words: list[str]) -> None:
         raise ConfigError(f"no verb is called {verb!r}: {nearest(verb, VERBS)} (ssl-keras --help lists them)")
     config = parse_arguments(verb, words[1:])
     out = getattr(config, "out", "auto")
-    if out != "auto":
+    if out not in ("auto", None):
         check_writable(out)
     for encoder in (*filter(None, [getattr(config, "encoder", None)]), *getattr(config, "beside", ())):
         place_of(encoder)

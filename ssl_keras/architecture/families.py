@@ -5,30 +5,8 @@ import hashlib
 from functools import cache
 
 from ssl_keras.architecture.grammar import SEPARATOR, Architecture, parse
-
-# Blocks per stage.
-RESNETS = {
-    "resnet18": ("basic", (2, 2, 2, 2)),
-    "resnet34": ("basic", (3, 4, 6, 3)),
-    "resnet50": ("bottleneck", (3, 4, 6, 3)),
-    "resnet101": ("bottleneck", (3, 4, 23, 3)),
-    "resnet152": ("bottleneck", (3, 8, 36, 3)),
-    "resnet200": ("bottleneck", (3, 24, 36, 3)),
-}
-
-# (expansion, filters, repeats, stride) per stage.
-MOBILENET_V2 = (
-    (1, 16, 1, 1),
-    (6, 24, 2, 2),
-    (6, 32, 3, 2),
-    (6, 64, 4, 2),
-    (6, 96, 3, 1),
-    (6, 160, 3, 2),
-    (6, 320, 1, 1),
-)
-
-# (filters, blocks, stride of the first) per group of ProxylessNAS.
-PROXYLESS = ((24, 4, 2), (40, 4, 2), (80, 4, 2), (96, 4, 1), (192, 4, 2), (320, 1, 1))
+from ssl_keras.architecture.published import MOBILENET_V2, PROXYLESS, RESNETS, multiple_of_8
+from ssl_keras.architecture.study import study as study
 
 # Widths that `name_of` recognises besides 1.
 WIDTHS = (1, 0.0625, 0.125, 0.25, 0.5, 0.75, 1.25, 1.5, 2, 3, 4, 0.35, 1.2, 1.4, 1.6, 1.8, 2.2, 2.4, 2.6, 2.8)
@@ -65,8 +43,8 @@ def get(name: str, width: float = 1, small_images: bool = False) -> Architecture
         stages = _resnet(name, width, small_images)
     else:
         body = _mobilenet_v2(width) if name == "mobilenet_v2" else _proxyless(width)
-        stem = f"conv_s{1 if small_images else 2}_c{_multiple_of_8(32 * width)}_arelu6"
-        stages = [stem, *body, f"conv_k1_c{_multiple_of_8(1280 * max(1, width))}_arelu6"]
+        stem = f"conv_s{1 if small_images else 2}_c{multiple_of_8(32 * width)}_arelu6"
+        stages = [stem, *body, f"conv_k1_c{multiple_of_8(1280 * max(1, width))}_arelu6"]
     return parse(SEPARATOR.join(stages))
 
 
@@ -108,21 +86,16 @@ def _resnet(name: str, width: float, small_images: bool) -> list[str]:
 
 def _mobilenet_v2(width: float) -> list[str]:
     return [
-        f"mbconv_r{repeats}_s{stride}_e{expansion}_c{_multiple_of_8(filters * width)}_arelu6"
+        f"mbconv_r{repeats}_s{stride}_e{expansion}_c{multiple_of_8(filters * width)}_arelu6"
         for expansion, filters, repeats, stride in MOBILENET_V2
     ]
 
 
 def _proxyless(width: float) -> list[str]:
     """21 blocks that decide kernel and expansion each for itself, and their presence where shape allows."""
-    stages = [f"mbconv_e1_c{_multiple_of_8(16 * width)}_arelu6"]
+    stages = [f"mbconv_e1_c{multiple_of_8(16 * width)}_arelu6"]
     for filters, blocks, stride in PROXYLESS:
-        common = f"k{{3,5,7}}_e{{3,6}}_c{_multiple_of_8(filters * width)}_arelu6"
+        common = f"k{{3,5,7}}_e{{3,6}}_c{multiple_of_8(filters * width)}_arelu6"
         stages.append(f"mbconv_s{stride}_{common}")
         stages += [f"mbconv_r{{0,1}}_{common}"] * (blocks - 1)
     return stages
-
-
-def _multiple_of_8(wish: float) -> int:
-    rounded = max(8, int(wish + 4) // 8 * 8)
-    return rounded + 8 if rounded < 0.9 * wish else rounded

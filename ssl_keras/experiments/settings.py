@@ -417,6 +417,31 @@ class Runs:
         check_types(self)
 
 
+Range = Annotated[str | None, arg(metavar="LOW..HIGH")]
+
+
+@dataclass(frozen=True)
+class Families:
+    """List the networks of the study (arXiv 2203.08130), by cost, and draw them."""
+
+    family: Positional[Literal["all", "resnet", "mobilenet"]] = "all"
+    """212 ResNets, 301 MobileNets, or all of them."""
+    params: Range = None
+    """Only those with so many parameters: 12e6..30e6, 10M.. or ..10M."""
+    macs: Range = None
+    """Only those with so many multiply-adds an image."""
+    micro: int | None = None
+    """Filters of the first stage, in place of 64 or 16, and the stem of small images: 8 suits a small machine."""
+    image_size: int | Literal["auto"] = "auto"
+    """Side in pixels that costs refer to. auto: 224, and 32 with micro."""
+    out: Annotated[str | None, arg(metavar="FILE")] = None
+    """Write a page with a drawing of each."""
+
+    def __post_init__(self) -> None:
+        check_types(self)
+        within(self, image_size=(8, 1024))
+
+
 @dataclass(frozen=True)
 class Embed:
     """Write the embeddings of images, their nearest neighbours and near-duplicates."""

@@ -8,6 +8,7 @@ import pytest
 
 import ssl_keras as sk
 from ssl_keras.architecture import families
+from ssl_keras.architecture.published import RESNETS
 
 RELEASED = [("resnet50", 1), ("resnet50", 2), ("resnet50", 4), ("resnet101", 1), ("resnet152", 1), ("resnet200", 1)]
 RELEASED += [("resnet200", 2)]
@@ -22,14 +23,14 @@ def symbolic(name: str, width: int) -> keras.Model:
 DEEP = ("resnet101", "resnet152", "resnet200")
 EVERY = [
     pytest.param(name, width, marks=pytest.mark.slow if name in DEEP else ())
-    for name, width in itertools.product(families.RESNETS, (1, 2, 3, 4))
+    for name, width in itertools.product(RESNETS, (1, 2, 3, 4))
 ]
 
 
 @pytest.mark.parametrize(("name", "width"), EVERY)
 def test_every_depth_and_width_is_built_and_counted(name: str, width: int) -> None:
     encoder = symbolic(name, width)
-    filters = 64 * width * 2**3 * (4 if families.RESNETS[name][0] == "bottleneck" else 1)
+    filters = 64 * width * 2**3 * (4 if RESNETS[name][0] == "bottleneck" else 1)
     assert encoder.output_shape == (None, filters)
     counted = sum(int(np.prod(weight.shape)) for weight in encoder.trainable_weights)
     assert counted == sk.cost(families.get(name, width), (224, 224, 3)).params
