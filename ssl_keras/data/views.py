@@ -160,6 +160,8 @@ _PRESETS: Final[dict[int, dict[str, Any]]] = {
         (224, 4, 2, 96, (0.05, 0.14), True),
     )
 }
+PRESET_SIZES: Final = tuple(_PRESETS)
+"""Sides in pixels that `Views.preset` knows."""
 
 
 class ViewBatches:

@@ -13,7 +13,7 @@ from ssl_keras.architecture.cost import Cost, cost
 from ssl_keras.data.evaluation import evaluation_batches
 from ssl_keras.data.masks import Masks, open_masks
 from ssl_keras.data.sources import Source, at_most, open_source, take
-from ssl_keras.data.views import ViewBatches, Views, view_batches
+from ssl_keras.data.views import PRESET_SIZES, ViewBatches, Views, view_batches
 from ssl_keras.experiments.checks import ConfigError
 from ssl_keras.experiments.config_files import to_dict
 from ssl_keras.experiments.naming import APPLICATIONS, encoder_file, named_architecture
@@ -38,7 +38,6 @@ AUTO_BATCH = 256
 AUTO_SIZE = 64
 LARGEST_AUTO_SIZE = 224
 RECALIBRATION_IMAGES, RECALIBRATION_BATCH = 2048, 256
-PRESET_SIZES = (32, 64, 96, 224)
 
 
 @dataclass(frozen=True)

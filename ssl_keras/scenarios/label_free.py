@@ -9,7 +9,7 @@ from sklearn.cluster import KMeans
 from sklearn.metrics import adjusted_rand_score
 
 from ssl_keras.data.sources import Source
-from ssl_keras.data.views import Views, view_batches
+from ssl_keras.data.views import PRESET_SIZES, Views, view_batches
 from ssl_keras.learning.measures import Floats, alignment, alpha_req, rankme, uniformity
 
 IMAGES, BATCH = 1024, 128
@@ -40,10 +40,12 @@ def label_free(encoder: keras.Model, source: Source, size: int, seed: int = 0) -
         ValueError: the source has fewer than two images.
     """
     batch = min(BATCH, source.size)
-    stream = view_batches(source, Views.preset(size), batch, seed=seed).dataset()
+    nearest = min(PRESET_SIZES, key=lambda known: abs(known - size))
+    views = Views.preset(nearest, size=size, large=2, small=0)
+    stream = view_batches(source, views, batch, seed=seed).dataset()
     parts = [
-        [encoder.predict_on_batch(views["large"][:, view]) for view in (0, 1)]
-        for views in islice(stream, min(IMAGES, source.size) // batch)
+        [encoder.predict_on_batch(pair["large"][:, view]) for view in (0, 1)]
+        for pair in islice(stream, min(IMAGES, source.size) // batch)
     ]
     first, second = (np.concatenate([part[view] for part in parts]).astype(np.float32) for view in (0, 1))
     alone = rankme(first), alpha_req(first)
