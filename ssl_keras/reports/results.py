@@ -30,6 +30,9 @@ PROTOCOLS = {
     "segmentation, frozen": "Segmentation, encoder frozen",
     "segmentation, fine-tuned": "Segmentation, encoder fine-tuned",
     "retrieval": "Retrieval among the test images",
+    "style, seen": "Linear classifier of shape, in styles that it learned",
+    "style, unseen": "Linear classifier of shape, in other styles",
+    "shape against texture": "Neighbours of the same shape, where texture says another class",
 }
 
 METRICS = ("top1", "mean_per_class", "miou", "map")

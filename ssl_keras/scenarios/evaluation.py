@@ -24,6 +24,7 @@ from ssl_keras.scenarios.retrieval import retrieval
 from ssl_keras.scenarios.robustness import corruptions
 from ssl_keras.scenarios.segmentation import segmentation
 from ssl_keras.scenarios.sgd import linear_sgd
+from ssl_keras.scenarios.style import cues, restyling
 from ssl_keras.scenarios.suite import Scenario, find
 
 PROTOCOLS: Mapping[str, Protocol] = {
@@ -35,6 +36,8 @@ PROTOCOLS: Mapping[str, Protocol] = {
     "semi_supervised": semi_supervised,
     "finetune": finetune,
     "corruptions": corruptions,
+    "restyling": restyling,
+    "cues": cues,
     "segmentation": segmentation,
 }
 """What can be asked of an encoder; each gives one or more named outcomes."""
@@ -209,7 +212,8 @@ class _Judging:
         for scenario in group:
             self.evaluation.rows.extend(rows[scenario.name])
         # Nothing looks at a test image before the first answer.
-        self.evaluation.remarks.extend(copies(train, test))
+        if train.name != test.name:
+            self.evaluation.remarks.extend(copies(train, test))
         self.evaluation.sources.update({source.name: source.checksum() for source in (train, test)})
 
     def _judge_one(self, name: str, scenario: Scenario, train: Images, test: Images) -> list[Row]:

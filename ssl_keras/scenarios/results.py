@@ -71,14 +71,17 @@ def bootstrap(correct: npt.NDArray[Any], seed: int) -> tuple[float, float, float
 
 
 def bootstrap_by_class(
-    correct: npt.NDArray[Any], labels: npt.NDArray[np.int64], seed: int
+    correct: npt.NDArray[Any], labels: npt.NDArray[np.int64], seed: int, *, worst: bool = False
 ) -> tuple[float, float, float]:
     """Mean over the classes of their shares of right answers, and its 95 % interval: images are drawn within classes.
+
+    The interval of the smallest share lies below it, as a resample's worst class is the unluckiest one.
 
     Args:
         correct: (n,).
         labels: class indices (n,).
         seed: of the resampling.
+        worst: the smallest share instead of the mean.
 
     Returns:
         Value, low and high, in percent.
@@ -87,7 +90,9 @@ def bootstrap_by_class(
     sizes = np.bincount(number)
     shares = np.bincount(number, correct) / sizes
     draws = np.random.default_rng(seed).binomial(sizes, shares, (_RESAMPLES, len(present))) / sizes
-    return _interval(float(shares.mean()), draws.mean(axis=1))
+    return (
+        _interval(float(shares.min()), draws.min(axis=1)) if worst else _interval(float(shares.mean()), draws.mean(1))
+    )
 
 
 def _interval(value: float, draws: npt.NDArray[np.float64]) -> tuple[float, float, float]:

@@ -11,6 +11,7 @@ measurements of that, neither of which the augmentations make by themselves:
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import keras
 import numpy as np
@@ -21,11 +22,13 @@ from ssl_keras.data.sources import Source, open_source
 from ssl_keras.learning.measures import Floats, Integers, knn_predictions
 from ssl_keras.scenarios.features import RawPixels, extract
 from ssl_keras.scenarios.linear import fit
-from ssl_keras.scenarios.results import bootstrap_mean
+from ssl_keras.scenarios.protocol import Labelled, Learned, Outcome
+from ssl_keras.scenarios.results import bootstrap_by_class, bootstrap_mean
 
 STYLE = ("background", "texture", "color")
 """Factors of `shapes` that are changed together. Light, blur, position and pose stay with the content."""
 TRAIN, TEST = 4000, 4000
+NEIGHBOURS = 20
 
 
 @dataclass(frozen=True)
@@ -37,8 +40,8 @@ class Share:
     high: float
 
 
-def scenes(split: str, count: int, unseen: bool, side: int) -> tuple[Source, Integers]:
-    """Scenes with styles of one half of the classes of each style factor, and their shapes.
+def scenes(split: str, count: int, unseen: bool, side: int) -> tuple[Source, dict[str, npt.NDArray[Any]]]:
+    """Scenes with styles of one half of the classes of each style factor, and their factors.
 
     The content of image i is that of `shapes`, whichever half its style is from.
 
@@ -49,7 +52,7 @@ def scenes(split: str, count: int, unseen: bool, side: int) -> tuple[Source, Int
         side: In pixels.
 
     Returns:
-        The images and shape classes (count,).
+        The images and the values (count,) of every factor.
     """
     scene = dict(shapes.factors(split, np.arange(count)))
     for name in STYLE:
@@ -62,7 +65,7 @@ def scenes(split: str, count: int, unseen: bool, side: int) -> tuple[Source, Int
         donors = hues["hue"][hues["color"] == color]
         scene["hue"][rows] = donors[np.arange(len(rows)) % len(donors)]
     images, _ = shapes.render(scene, side)
-    return open_source(images), scene["shape"]
+    return open_source(images), scene
 
 
 def restyled(encoders: Mapping[str, keras.Model | RawPixels], side: int, seed: int = 0) -> dict[str, dict[str, Share]]:
@@ -70,16 +73,12 @@ def restyled(encoders: Mapping[str, keras.Model | RawPixels], side: int, seed: i
 
     Args:
         encoders: By name.
-        side: Of the images in pixels, clipped to what `shapes` renders.
+        side: Of the images in pixels; they are rendered at what `shapes` can of it, and resized.
         seed: Of folds and resampling.
     """
-    side = min(max(side, shapes.SIDES[0]), shapes.SIDES[1])
-    train, labels = scenes("train", TRAIN, False, side)
-    tests = [scenes("test", TEST, unseen, side) for unseen in (False, True)]
     found = {}
     for name, encoder in encoders.items():
-        classifier = fit(extract(encoder, train, side), labels, seed)
-        same, other = (classifier.predict(extract(encoder, images, side)) == shape for images, shape in tests)
+        same, other = (right for right, _ in _restyled(encoder, side, seed))
         found[name] = {
             "same style": share(same, seed),
             "other style": share(other, seed),
@@ -88,8 +87,51 @@ def restyled(encoders: Mapping[str, keras.Model | RawPixels], side: int, seed: i
     return found
 
 
+def restyling(train: Labelled, seed: int) -> Learned:
+    """The protocol of `restyled`: "style, seen", "style, unseen", and the worst background's share in unseen styles.
+
+    It makes its own scenes, of the splits of `shapes`; of the training images the encoder and the size are taken.
+    """
+
+    def answer(test: Labelled) -> list[Outcome]:
+        found = _restyled(test.images.encoder, test.images.image_size, seed)
+        (same, _), (other, backgrounds) = found
+        worst = bootstrap_by_class(other, backgrounds, seed, worst=True)
+        return [
+            Outcome("style, seen", same),
+            Outcome("style, unseen", other),
+            Outcome("style, unseen", None, "worst_group", worst),
+        ]
+
+    del train
+    return answer
+
+
+def _restyled(encoder: keras.Model | RawPixels, size: int, seed: int) -> list[tuple[npt.NDArray[np.bool_], Integers]]:
+    """Right answers on shape, and backgrounds, in the styles of training and in others."""
+    side = min(max(size, shapes.SIDES[0]), shapes.SIDES[1])
+    images, factors = scenes("train", TRAIN, False, side)
+    classifier = fit(extract(encoder, images, size), factors["shape"], seed)
+    found = []
+    for unseen in (False, True):
+        images, factors = scenes("test", TEST, unseen, side)
+        right = classifier.predict(extract(encoder, images, size)) == factors["shape"]
+        found.append((np.asarray(right), np.asarray(factors["background"])))
+    return found
+
+
+def cues(train: Labelled, seed: int) -> Learned:
+    """The protocol of `cue_conflict`, on the test images alone."""
+    del train, seed
+
+    def answer(test: Labelled) -> list[Outcome]:
+        return [Outcome("shape against texture", _others_predict(test.features, test.labels, NEIGHBOURS))]
+
+    return answer
+
+
 def cue_conflict(
-    encoders: Mapping[str, keras.Model | RawPixels], images: Source, side: int, k: int = 20, seed: int = 0
+    encoders: Mapping[str, keras.Model | RawPixels], images: Source, side: int, k: int = NEIGHBOURS, seed: int = 0
 ) -> dict[str, Share]:
     """Top-1 on the shape class by the k nearest other images, by encoder.
 

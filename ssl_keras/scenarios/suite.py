@@ -149,7 +149,11 @@ SUITES: Mapping[str, tuple[Scenario, ...]] = {
         Scenario("shapes", "shapes@{size}", "shape", protocols=("segmentation",)),
     ),
     # What else the small sets tell.
-    "robustness": (Scenario("cifar10", "tfds:cifar10", protocols=("corruptions",)),),
+    "robustness": (
+        Scenario("cifar10", "tfds:cifar10", protocols=("corruptions",)),
+        Scenario("shapes, restyled", "shapes@{size}", "shape", protocols=("restyling",)),
+        Scenario("cue_conflict", "tfds:cue_conflict", train="test", protocols=("cues",)),
+    ),
     "few_labels": (Scenario("cifar10", "tfds:cifar10", protocols=("low_shot", "semi_supervised")),),
 }
 """Named groups of scenarios. A new scenario is a new row; nothing else knows their names."""

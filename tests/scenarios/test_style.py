@@ -1,11 +1,14 @@
 """Style changes, content stays."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
 import ssl_keras as sk
 from ssl_keras.data import shapes
 from ssl_keras.scenarios import RawPixels, style
+from tests.scenarios.conftest import given
 
 
 def test_content_stays_and_every_style_class_is_of_the_asked_half(monkeypatch):
@@ -17,7 +20,7 @@ def test_content_stays_and_every_style_class_is_of_the_asked_half(monkeypatch):
 
     monkeypatch.setattr(style.shapes, "render", render)
     (_, first), (_, second) = (style.scenes("test", 40, unseen, 32) for unseen in (False, True))
-    np.testing.assert_array_equal(first, second)
+    np.testing.assert_array_equal(first["shape"], second["shape"])
     seen, unseen = drawn
     original = shapes.factors("test", np.arange(40))
     for name, values in original.items():
@@ -48,6 +51,15 @@ def test_the_drop_is_the_difference_and_pairs_images(monkeypatch):
     monkeypatch.setattr(style, "extract", fake_extract)
     found = style.restyled({"it": RawPixels()}, 32)["it"]
     assert calls == [60, 50, 50]
+    calls.clear()
+    rng = np.random.default_rng(0)
+    exam = SimpleNamespace(images=SimpleNamespace(encoder=RawPixels(), image_size=32))
+    seen, unseen, worst = style.restyling(None, 0)(exam)
+    assert (seen.protocol, unseen.protocol, worst.metric) == ("style, seen", "style, unseen", "worst_group")
+    assert seen.correct.all() and 100 * unseen.correct.mean() == pytest.approx(found["other style"].value)
+    backgrounds = style.scenes("test", 50, True, 32)[1]["background"]
+    shares = [unseen.correct[backgrounds == one].mean() for one in np.unique(backgrounds)]
+    assert worst.estimate[0] == pytest.approx(100 * min(shares))
     assert found["same style"].value == 100 and found["other style"].value < 60
     assert found["drop"].value == pytest.approx(found["same style"].value - found["other style"].value)
     assert found["drop"].low < found["drop"].value < found["drop"].high
@@ -70,3 +82,4 @@ def test_neighbours_are_other_images(monkeypatch):
     assert style.cue_conflict({"it": RawPixels()}, images, 4, k=1)["it"].value < 50
     monkeypatch.setattr(style, "extract", lambda encoder, source, side: np.eye(4, dtype=np.float32)[labels])
     assert style.cue_conflict({"it": RawPixels()}, images, 4, k=5)["it"].value == 100
+    assert style.cues(None, 0)(given(np.eye(4, dtype=np.float32)[labels], labels))[0].correct.all()
