@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from matplotlib.font_manager import findfont
 from PIL import Image, ImageDraw, ImageFont
 
 from ssl_keras.data.evaluation import evaluation_batches
@@ -89,7 +90,7 @@ def captioned_sheet(images: Pixels, captions: Sequence[str], columns: int = 6) -
     """
     side = images.shape[1]
     factor = max(1, math.ceil(CAPTIONED_SIDE / side))
-    cell, line, font = side * factor, 16, ImageFont.load_default(12)
+    cell, line, font = side * factor, 16, ImageFont.truetype(findfont("DejaVu Sans"), 12)
     rows = math.ceil(len(images) / columns)
     size = (min(columns, len(images)) * (cell + 3 * GAP) - 3 * GAP, rows * (cell + line + 3 * GAP))
     sheet = Image.new("RGBA", size)

@@ -101,6 +101,7 @@ def severity_curves(chosen: Mapping[str, Mapping[str, float]], ink: Ink) -> byte
             range(1, 6), [levels[f"severity {n}"] for n in range(1, 6)], color=color(name), label=name, marker="o"
         )
     axes.set_title("Corrupted images: top-1 %", x=0, loc="left", fontsize=10, color=ink.text)
+    axes.set_xticks(range(1, 6))
     axes.set_xlabel("severity")
     axes.set_ylim(0)
     axes.grid(axis="y", color=ink.grid)

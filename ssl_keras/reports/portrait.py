@@ -28,7 +28,7 @@ def embedding_map(told: Mapping[str, Any], ink: Ink) -> bytes:
     axes.set_xticks([])
     axes.set_yticks([])
     axes.spines["bottom"].set_visible(False)
-    axes.set_aspect("equal")
+    axes.set_aspect("equal", adjustable="datalim")
     figure.legend(
         loc="outside right center", frameon=False, labelcolor=ink.text, fontsize=8, markerscale=2.5, handletextpad=0.2
     )

@@ -37,6 +37,9 @@ PROTOCOLS = {
 
 METRICS = ("top1", "mean_per_class", "miou", "map")
 """Metrics of which a scenario's first stands in the table of a protocol."""
+BY_KIND = "by kind"
+WORDS = {"top5": "top-5", "worst_group": "worst group", BY_KIND: "by kind, top-1"}
+"""Further metrics in words."""
 UNITS = {"segmentation": "mIoU %", "retrieval": "mean average precision %"}
 """Start of a protocol's name to what it counts; others count right answers."""
 
@@ -79,22 +82,28 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
 def tables(rows: Sequence[Mapping[str, Any]]) -> dict[str, Table]:
     """The rows of ``results.json`` by protocol, in the order of :data:`PROTOCOLS`, then as they come.
 
-    Further metrics of a protocol are tables of their own, called by both names: "linear, top5".
+    Further metrics of a protocol are tables of their own, called by both names: "linear, top5". A metric of one kind of
+    test images, "top1 fog", is a row of a table of all kinds.
     """
     found: dict[str, Table] = {}
     for row in rows:
         score = Score(float(row["value"]), float(row["low"]), float(row["high"]))
-        title = row["protocol"] if row["metric"] in METRICS else f"{row['protocol']}, {row['metric']}"
-        found.setdefault(title, {}).setdefault(row["scenario"], {}).setdefault(row["encoder"], score)
+        title, scenario = row["protocol"], row["scenario"]
+        counted, _, kind = row["metric"].partition(" ")
+        if kind:  # of one kind of test images
+            title, scenario = f"{title}, {BY_KIND}", f"{scenario}, {kind}"
+        elif counted not in METRICS:
+            title = f"{title}, {counted}"
+        found.setdefault(title, {}).setdefault(scenario, {}).setdefault(row["encoder"], score)
     order = [*PROTOCOLS, *(protocol for protocol in found if protocol not in PROTOCOLS)]
     return {protocol: found[protocol] for protocol in order if protocol in found}
 
 
 def title(protocol: str) -> str:
     """A protocol in words, and what its table counts."""
-    name, _, metric = protocol.partition(", ")
-    if protocol not in PROTOCOLS and metric:
-        return f"{PROTOCOLS.get(name, name)}, {metric} %"
+    name, _, metric = protocol.rpartition(", ")
+    if protocol not in PROTOCOLS and name in PROTOCOLS:
+        return f"{PROTOCOLS[name]}, {WORDS.get(metric, metric)} %"
     unit = next((unit for start, unit in UNITS.items() if protocol.startswith(start)), "top-1 %")
     return f"{PROTOCOLS.get(protocol, protocol)}, {unit}"
 
@@ -127,10 +136,15 @@ def headline(table: Table) -> str:
         return f"Measured in {_count(len(scenarios(table)), 'scenario')}, with no yardstick to compare with."
     single = scenarios(table)
     wins = [scenario for scenario, scores in single.items() if _beats(scores, rivals)]
-    sentence = (
-        f"The encoder beats {_and([_spelled(name) for name in rivals])} in {len(wins) or 'none'} of "
-        f"{_count(len(single), 'scenario')}, with 95\u00a0% intervals that do not overlap."
-    )
+    against = _and([_spelled(name) for name in rivals])
+    if len(single) == 1:
+        sentence = f"The encoder beats {against}, and" if wins else f"The encoder does not beat {against} with"
+        sentence += " 95\u00a0% intervals that do not overlap." if not wins else " no 95\u00a0% interval overlaps."
+    else:
+        sentence = (
+            f"The encoder beats {against} in {len(wins) or 'none'} of {_count(len(single), 'scenario')}, with "
+            "95\u00a0% intervals that do not overlap."
+        )
     return sentence + _means(table, rivals)
 
 

@@ -25,7 +25,7 @@ from ssl_keras.scenarios.robustness import corruptions
 from ssl_keras.scenarios.segmentation import segmentation
 from ssl_keras.scenarios.sgd import linear_sgd
 from ssl_keras.scenarios.style import cues, restyling
-from ssl_keras.scenarios.suite import Scenario, find
+from ssl_keras.scenarios.suite import FOLDER, Scenario, find
 
 PROTOCOLS: Mapping[str, Protocol] = {
     "knn": knn,
@@ -164,9 +164,11 @@ def _open(
 ) -> list[Source]:
     """Train and test split; nothing, and a note, where a set is absent."""
     first = group[0]
-    absent = isinstance(first.source, str) and first.source.startswith(("tfds:", "folder:"))
+    prepared = isinstance(first.source, str) and first.source.startswith("tfds:")
+    absent = prepared or (isinstance(first.source, str) and first.source.startswith(FOLDER))
     try:
-        source = open_source(first.spec(image_size, data_dir), data_dir=data_dir)
+        spec = f"{first.source}:{first.train}" if prepared else first.spec(image_size, data_dir)
+        source = open_source(spec, data_dir=data_dir)
         # A source that was opened without a split is often its train split already: do not read it twice.
         train = source if source.name.endswith(f":{first.train}") else source.split(first.train)
         elsewhere = ":" in first.test

@@ -57,8 +57,7 @@ def _batches(encoder: keras.Model | RawPixels, source: Source, size: int, batch_
         for row in evaluation_batches(source, encoder.size, batch_size).as_numpy_iterator():
             yield row["image"].reshape(len(row["image"]), -1)
         return
-    for row in evaluation_batches(source, size, batch_size):
-        features = np.asarray(encoder.predict_on_batch(row["image"]))
+    for features in outputs(encoder, source, size, batch_size):
         if features.ndim != 2:
             raise ValueError(
                 f"Encoder '{encoder.name}' gives features of shape {features.shape[1:]} per image: a vector is needed, "
@@ -68,7 +67,16 @@ def _batches(encoder: keras.Model | RawPixels, source: Source, size: int, batch_
             raise ValueError(
                 f"Encoder '{encoder.name}' gives features that are not finite on {source.name}: its training diverged."
             )
-        yield features.astype(np.float32, copy=False)
+        yield features
+
+
+def outputs(model: keras.Model, source: Source, size: int, batch_size: int = 256) -> Iterator[Floats]:
+    """What a model gives for batch after batch of a source's images in inference mode, float32, whatever it is."""
+    for row in evaluation_batches(source, size, batch_size).as_numpy_iterator():
+        count = len(row["image"])
+        # Batches of one size are traced once.
+        images = np.pad(row["image"], ((0, batch_size - count), (0, 0), (0, 0), (0, 0)))
+        yield np.asarray(model.predict_on_batch(images), np.float32)[:count]
 
 
 @dataclass(frozen=True)

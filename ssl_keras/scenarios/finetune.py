@@ -22,10 +22,8 @@ from typing import Any
 import keras
 import numpy as np
 import numpy.typing as npt
-import tensorflow as tf
 
 from ssl_keras.data.augment import Augmentation
-from ssl_keras.data.evaluation import evaluation_batches
 from ssl_keras.data.sources import Source
 from ssl_keras.data.sources.base import Subset
 from ssl_keras.data.views import Views, view_batches
@@ -33,7 +31,7 @@ from ssl_keras.learning.measures import Floats, Integers
 from ssl_keras.learning.schedules import warmup_cosine
 from ssl_keras.learning.supervised import Supervised
 from ssl_keras.networks.heads import clone_with_weights
-from ssl_keras.scenarios.features import RawPixels
+from ssl_keras.scenarios.features import RawPixels, outputs
 from ssl_keras.scenarios.linear import marked
 from ssl_keras.scenarios.protocol import Labelled, Learned, Outcome
 
@@ -43,7 +41,6 @@ RATES = (0.1, 0.03, 0.3)
 SHARES = (0.01, 0.1)
 HELD_OUT = 0.2
 
-_ANSWERED = 256  # images at a time
 _CROP_AND_FLIP = Augmentation(area=(0.25, 1.0), jitter=0, grayscale=0)  # NOTE: SimCLR's crops begin at 8 % of the area
 
 
@@ -165,8 +162,6 @@ class _Tuner:
         self.learner.compile(keras.optimizers.SGD(0.0, momentum=0.9, nesterov=True))
         self.whole = keras.Sequential([copy, self.learner.classifier])
         self.start = self.whole.get_weights()
-        images = tf.TensorSpec((None, *2 * (train.images.image_size,), 3))
-        self.ask = tf.function(lambda images: self.whole(images, training=False), [images], autograph=False)
 
     def tune(self, name: str, rows: Integers) -> _Tuned:
         """Chooses the rate by a fifth of some images, and learns from all of them with it."""
@@ -180,8 +175,7 @@ class _Tuner:
     def logits(self, weights: list[Any], source: Source) -> Floats:
         """(n, classes) of a source's images."""
         self.whole.set_weights(weights)
-        batches = evaluation_batches(source, self.train.images.image_size, _ANSWERED)
-        return np.concatenate([self.ask(row["image"]).numpy() for row in batches])
+        return np.concatenate([*outputs(self.whole, source, self.train.images.image_size)])
 
     def _choose(self, name: str, rows: Integers, steps: int) -> tuple[float, tuple[str, ...]]:
         """The rate, and a remark where it was not chosen."""
@@ -197,7 +191,7 @@ class _Tuner:
             scores[rate] = (logits.argmax(axis=1) == labels[held]).mean()
         return max(scores, key=lambda rate: scores[rate]), ()
 
-    def _run(self, batches: tf.data.Dataset, rate: float, steps: int) -> list[Any]:
+    def _run(self, batches: Any, rate: float, steps: int) -> list[Any]:
         """The weights after learning from some batches, from the start."""
         self.whole.set_weights(self.start)
         for variable in self.learner.optimizer.variables:
@@ -205,7 +199,7 @@ class _Tuner:
         self.learner.fit(batches, steps_per_epoch=steps, shuffle=False, verbose=0, callbacks=[_Cosine(rate, steps)])
         return self.whole.get_weights()
 
-    def _batches(self, rows: Integers) -> tf.data.Dataset:
+    def _batches(self, rows: Integers) -> Any:
         """An endless stream of crops of some images; the same ones for every run."""
         views = Views(self.train.images.image_size, large=1, large_augmentations=(_CROP_AND_FLIP,))
         filled = self._part(np.tile(rows, -(-BATCH // len(rows))))

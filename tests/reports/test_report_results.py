@@ -36,7 +36,7 @@ def test_headline_counts_only_clear_wins() -> None:
 
 def test_headline_of_no_wins() -> None:
     table = {"one": {"pretrained": _score(40), "untrained": _score(50)}}
-    assert results.headline(table).startswith("The encoder beats its untrained self in none of 1 scenario,")
+    assert results.headline(table).startswith("The encoder does not beat its untrained self with")
 
 
 def test_headline_without_yardsticks() -> None:

@@ -24,6 +24,11 @@ def test_further_metrics_stand_in_tables_of_their_own():
     tables = results.tables(more)
     assert tables["linear"] == results.tables(rows())["linear"]
     assert tables["linear, top5"] == tables["linear"]
-    assert results.title("linear, top5") == "Linear classifier on frozen embeddings, top5 %"
+    assert results.title("linear, top5") == "Linear classifier on frozen embeddings, top-5 %"
+    kinds = [*rows(), *({**row, "metric": f"top1 {kind}"} for kind in ("fog", "snow") for row in rows())]
+    by_kind = results.tables(kinds)["linear, by kind"]
+    assert [*by_kind][:1] == ["shapes/shape, fog"] and "digits, snow" in by_kind
+    assert results.title("linear, by kind") == "Linear classifier on frozen embeddings, by kind, top-1 %"
+    assert results.title("style, unseen, worst_group") == "Linear classifier of shape, in other styles, worst group %"
     assert results.title("segmentation, frozen") == "Segmentation, encoder frozen, mIoU %"
     assert results.title("retrieval") == "Retrieval among the test images, mean average precision %"
