@@ -63,7 +63,7 @@ def run(config: Evaluate) -> Path:
             encoders,
             scenarios,
             image_size=sides,
-            protocols=None if config.protocols == ("auto",) else config.protocols,
+            protocols=None if config.protocols == "auto" else config.protocols,
             seed=config.seed,
             limit_train=config.train_images,
             limit_test=config.test_images,

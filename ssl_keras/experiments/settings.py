@@ -14,6 +14,19 @@ from ssl_keras.architecture.derivation import KINDS, Budget
 from ssl_keras.experiments.checks import ConfigError, amount_of, at_least, check_types, within
 
 Format = Literal["keras", "savedmodel", "litert", "onnx"]
+Protocol = Literal[
+    "knn",
+    "linear",
+    "linear_sgd",
+    "low_shot",
+    "retrieval",
+    "semi_supervised",
+    "finetune",
+    "corruptions",
+    "restyling",
+    "cues",
+    "segmentation",
+]
 Yardstick = Literal["pixels", "untrained", "supervised"]
 Baseline = Literal["resnet18", "mobilenet_v2", "random"]
 Mode = Literal["relicv2", "relic", "simclr", "byol"]
@@ -355,8 +368,8 @@ class Evaluate:
     """A run folder, a .keras file, a SavedModel, a keras-hub preset folder, or keras.applications:NAME."""
     scenarios: Annotated[tuple[str, ...], arg(aliases=("--suite",))] = ("auto",)
     """Suites, single scenarios, or labelled sources. auto: the run's own images if labelled, and embedded."""
-    protocols: tuple[str, ...] = ("auto",)
-    """How it is judged, the same in all scenarios: knn, linear, finetune, ... auto: as each scenario says."""
+    protocols: tuple[Protocol, ...] | Literal["auto"] = "auto"
+    """How it is judged, the same in all scenarios. auto: as each scenario says."""
     beside: tuple[str, ...] = ()
     """Further encoders, spelled in the same ways, judged side by side."""
     image_size: int | Literal["auto"] = "auto"

@@ -2,11 +2,13 @@
 
 import json
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
-from ssl_keras.experiments import evaluate, pretrain
+from ssl_keras.experiments import evaluate, pretrain, settings
 from ssl_keras.experiments.settings import Evaluate, Heads, Pretrain
+from ssl_keras.scenarios import PROTOCOLS
 
 
 @pytest.fixture(scope="module")
@@ -15,6 +17,10 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("runs") / "digits"
     config = Pretrain("digits", images=120, architecture="conv_c4", epochs=1, batch_size=40, heads=heads, out=str(out))
     return pretrain.run(config)
+
+
+def test_the_settings_list_every_protocol() -> None:
+    assert get_args(settings.Protocol) == tuple(PROTOCOLS)
 
 
 def _evaluate(encoder: Path, out: Path, **options: object) -> dict[str, object]:
