@@ -49,11 +49,12 @@ def by_scenario(documents: list[dict[str, Any]], protocol: str) -> list[dict[str
     An encoder is bold where its interval lies above all others'.
 
     Args:
-        documents: Of ``results.json``, one per seed, at least two.
+        documents: Of ``results.json``, one per seed, at least two. What nothing was trained for may be in two of them
+            alone; the column says of how many.
         protocol: Whose rows count.
 
     Raises:
-        ValueError: A scenario or an encoder is not in all of them.
+        ValueError: A scenario or an encoder is in one of them only, or not in as many as in other rows.
     """
     values: dict[str, dict[str, list[float]]] = {}
     for row in (row for document in documents for row in document["rows"]):
@@ -61,18 +62,19 @@ def by_scenario(documents: list[dict[str, Any]], protocol: str) -> list[dict[str
             name = re.sub(r"^(\w+?)-\d+$", r"\1", row["encoder"])  # runs/transfer/simclr-0 is simclr
             values.setdefault(row["scenario"], {}).setdefault(name, []).append(row["value"])
     table = []
+    counts = {encoder: len(found) for encoder, found in next(iter(values.values())).items()}
     for scenario, encoders in values.items():
         scores = {}
         for encoder, found in encoders.items():
-            if len(found) != len(documents):
+            if len(found) != counts[encoder] or len(found) < 2:
                 raise ValueError(f"{encoder}, {scenario}: {len(found)} values in {len(documents)} files")
             half = float(t.ppf(0.975, len(found) - 1)) * stdev(found) / len(found) ** 0.5
             scores[encoder] = Score(mean(found), mean(found) - half, mean(found) + half)
         best = winner(scores)
-        row = {
-            name: f"{one.value:.1f} ({max(0, one.low):.1f}–{min(100, one.high):.1f})" for name, one in scores.items()
-        }
-        table.append({"scenario": scenario} | {n: f"**{text}**" if n == best else text for n, text in row.items()})
+        cells = {name: f"{s.value:.1f} ({max(0, s.low):.1f}–{min(100, s.high):.1f})" for name, s in scores.items()}
+        titles = {name: name if counts[name] == len(documents) else f"{name} ({counts[name]} seeds)" for name in cells}
+        bold = {titles[name]: f"**{text}**" if name == best else text for name, text in cells.items()}
+        table.append({"scenario": scenario} | bold)
     return table
 
 

@@ -35,5 +35,7 @@ def test_a_row_for_every_scenario_with_the_interval_over_seeds():
     assert seeds.by_scenario(documents, "linear") == [
         {"scenario": "cifar10", "simclr": "**52.0 (47.0–57.0)**", "raw pixels": "12.0 (7.0–17.0)"}
     ]
-    with pytest.raises(ValueError, match="raw pixels, cifar10: 2 values in 3 files"):
-        seeds.by_scenario([*documents[:2], document(50.0, "simclr-2")], "linear")
+    fewer = seeds.by_scenario([*documents[:2], document(50.0, "simclr-2")], "linear")
+    assert list(fewer[0]) == ["scenario", "simclr", "raw pixels (2 seeds)"]
+    with pytest.raises(ValueError, match="raw pixels, cifar10: 1 values in 3 files"):
+        seeds.by_scenario([documents[0], document(50.0, "simclr-1"), document(50.0, "simclr-2")], "linear")
