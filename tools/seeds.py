@@ -73,7 +73,11 @@ def by_scenario(documents: list[dict[str, Any]], protocol: str) -> list[dict[str
         best = winner(scores)
         cells = {name: f"{s.value:.1f} ({max(0, s.low):.1f}–{min(100, s.high):.1f})" for name, s in scores.items()}
         titles = {name: name if counts[name] == len(documents) else f"{name} ({counts[name]} seeds)" for name in cells}
-        bold = {titles[name]: f"**{text}**" if name == best else text for name, text in cells.items()}
+        # Where seeds change nothing, an interval over them is no width to be outside of.
+        trained = {name for name in cells if counts[name] == len(documents)}
+        bold = {
+            titles[name]: f"**{text}**" if name == best and name in trained else text for name, text in cells.items()
+        }
         table.append({"scenario": scenario} | bold)
     return table
 

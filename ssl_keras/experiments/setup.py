@@ -280,6 +280,8 @@ class Setup:
 
     def _method(self, learner: ReLICv2, chosen: Recipe) -> str:
         target = f"target decay from {chosen.target_ema:g}" if learner.target_decay else "no target"
+        if self.config.mode == "simclr" and learner.target_decay:
+            target += " (simclr as published has none: --optimization.target-ema none)"
         predictor = "" if learner.predictor else ", no predictor"
         rate = f"{chosen.optimizer.upper()}, rate {chosen.learning_rate * self.batch_size / 256:g}"
         return f"{self.config.mode}, {rate}, {target}{predictor}"
