@@ -19,26 +19,26 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
-from ssl_keras.experiments import settings
+from ssl_keras.experiments import options, settings
 from ssl_keras.experiments.checks import ConfigError, nearest
 from ssl_keras.experiments.config_files import load_config, shipped
 from ssl_keras.experiments.naming import APPLICATIONS, encoder_file, place_of
 from ssl_keras.experiments.run_folder import check_writable
 
 VERBS: dict[str, type[Any]] = {
-    "demo": settings.Demo,
-    "masks": settings.Masks,
+    "demo": options.Demo,
+    "masks": options.Masks,
     "pretrain": settings.Pretrain,
     "search": settings.Search,
-    "latency": settings.Latency,
-    "launch": settings.Launch,
-    "evaluate": settings.Evaluate,
-    "embed": settings.Embed,
-    "export": settings.Export,
-    "report": settings.Report,
-    "runs": settings.Runs,
-    "families": settings.Families,
-    "doctor": settings.Doctor,
+    "latency": options.Latency,
+    "launch": options.Launch,
+    "evaluate": options.Evaluate,
+    "embed": options.Embed,
+    "export": options.Export,
+    "report": options.Report,
+    "runs": options.Runs,
+    "families": options.Families,
+    "doctor": options.Doctor,
 }
 """Verb to its settings; ``experiments/<verb>.py`` has the ``run`` that takes them."""
 

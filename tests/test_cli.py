@@ -9,7 +9,8 @@ from types import SimpleNamespace
 import pytest
 
 from ssl_keras import cli
-from ssl_keras.experiments.settings import Crops, Embed, Evaluate, Pretrain
+from ssl_keras.experiments.options import Embed, Evaluate
+from ssl_keras.experiments.settings import Crops, Pretrain
 from tests.reports.runs import write_run
 
 WITHOUT_TENSORFLOW = """

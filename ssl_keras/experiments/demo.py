@@ -5,7 +5,8 @@ from pathlib import Path
 
 from ssl_keras.experiments import evaluate, pretrain
 from ssl_keras.experiments.config_files import load_config
-from ssl_keras.experiments.settings import Demo, Evaluate, Pretrain
+from ssl_keras.experiments.options import Demo, Evaluate
+from ssl_keras.experiments.settings import Pretrain
 
 TRAIN_IMAGES = 2000
 """Labelled images per scenario: few, since labels are what one lacks, and the demo has ten minutes."""

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from ssl_keras.experiments.settings import Doctor
+from ssl_keras.experiments.options import Doctor
 
 GIB = 2**30
 

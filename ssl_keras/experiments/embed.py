@@ -12,9 +12,9 @@ import pyarrow.parquet
 
 from ssl_keras.data.sources import open_source
 from ssl_keras.experiments.encoders import image_shape, load_encoder
+from ssl_keras.experiments.options import Embed
 from ssl_keras.experiments.progress import CONSOLE
 from ssl_keras.experiments.run_folder import check_writable, replacing
-from ssl_keras.experiments.settings import Embed
 from ssl_keras.scenarios.features import extract
 
 Floats = npt.NDArray[np.float32]

@@ -14,9 +14,10 @@ from ssl_keras.experiments import pictures, portrait, yardsticks
 from ssl_keras.experiments.config_files import load_config, to_dict
 from ssl_keras.experiments.encoders import image_shape, load_encoder
 from ssl_keras.experiments.naming import place_of
+from ssl_keras.experiments.options import Evaluate
 from ssl_keras.experiments.progress import CONSOLE
 from ssl_keras.experiments.run_folder import check_writable
-from ssl_keras.experiments.settings import Evaluate, Pretrain
+from ssl_keras.experiments.settings import Pretrain
 from ssl_keras.experiments.setup import Setup
 from ssl_keras.reports import results, text
 from ssl_keras.reports.page import write_report

@@ -17,9 +17,9 @@ from rich.table import Table
 
 from ssl_keras.experiments.encoders import image_shape, load_encoder
 from ssl_keras.experiments.naming import encoder_file
+from ssl_keras.experiments.options import Export
 from ssl_keras.experiments.progress import CONSOLE
 from ssl_keras.experiments.run_folder import check_writable, replacing
-from ssl_keras.experiments.settings import Export
 
 Floats = npt.NDArray[np.float32]
 

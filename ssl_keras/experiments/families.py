@@ -12,8 +12,8 @@ from ssl_keras.architecture.derivation import readable
 from ssl_keras.architecture.grammar import Architecture
 from ssl_keras.architecture.study import STUDIES, study
 from ssl_keras.experiments.checks import ConfigError, amount_of
+from ssl_keras.experiments.options import Families
 from ssl_keras.experiments.run_folder import replacing
-from ssl_keras.experiments.settings import Families
 from ssl_keras.reports.drawing import architecture_drawing
 from ssl_keras.reports.style import CSS
 

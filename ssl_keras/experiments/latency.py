@@ -19,9 +19,9 @@ from ssl_keras.architecture.latency import LatencyTable, blocks_of
 from ssl_keras.architecture.layout import Block
 from ssl_keras.experiments.checks import ConfigError
 from ssl_keras.experiments.export import litert_interpreter, write_litert
+from ssl_keras.experiments.options import Latency
 from ssl_keras.experiments.progress import CONSOLE, Counter
 from ssl_keras.experiments.run_folder import check_writable, write_json
-from ssl_keras.experiments.settings import Latency
 from ssl_keras.networks.blocks import BUILDERS, BlockBuilder
 from ssl_keras.networks.encoder import build_encoder, normalization
 

@@ -14,7 +14,8 @@ from types import FrameType
 from rich.console import Console
 
 from ssl_keras.experiments.checks import ConfigError
-from ssl_keras.experiments.settings import LEARNING, Launch
+from ssl_keras.experiments.options import Launch
+from ssl_keras.experiments.settings import LEARNING
 
 CONSOLE = Console(highlight=False)
 LOOK_S = 0.2

@@ -22,9 +22,9 @@ from ssl_keras.data.sources import Source, at_most, open_source
 from ssl_keras.experiments import pictures
 from ssl_keras.experiments.checks import ConfigError
 from ssl_keras.experiments.naming import data_name
+from ssl_keras.experiments.options import Masks
 from ssl_keras.experiments.progress import CONSOLE, Counter
 from ssl_keras.experiments.run_folder import check_writable, contents, replacing, write_json
-from ssl_keras.experiments.settings import Masks
 from ssl_keras.learning.mask_network import as_bytes, learn_masks, refined, squeeze, steps
 from ssl_keras.learning.mask_views import hard_views
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from ssl_keras.experiments.settings import Report
+from ssl_keras.experiments.options import Report
 from ssl_keras.reports.page import write_report
 
 

@@ -15,8 +15,8 @@ from rich.table import Table
 from ssl_keras.architecture.families import name_of
 from ssl_keras.architecture.grammar import parse
 from ssl_keras.experiments.checks import ConfigError
+from ssl_keras.experiments.options import Runs
 from ssl_keras.experiments.run_folder import flat
-from ssl_keras.experiments.settings import Runs
 from ssl_keras.reports import results
 from ssl_keras.reports.page import json_lines
 

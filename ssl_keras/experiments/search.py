@@ -25,9 +25,10 @@ from ssl_keras.experiments import evaluate, pretrain
 from ssl_keras.experiments.checks import ConfigError
 from ssl_keras.experiments.latency import read_table
 from ssl_keras.experiments.naming import named_architecture, run_name
+from ssl_keras.experiments.options import Evaluate
 from ssl_keras.experiments.progress import CONSOLE, show
 from ssl_keras.experiments.run_folder import RunFolder, check_writable, own_place, refuse_other, replacing, write_json
-from ssl_keras.experiments.settings import Evaluate, Pretrain, Search
+from ssl_keras.experiments.settings import Pretrain, Search
 from ssl_keras.experiments.setup import Schedule, Setup, measure_statistics
 from ssl_keras.learning import distribution, monitors
 from ssl_keras.learning.checkpoints import Checkpoints

@@ -5,7 +5,7 @@ import importlib.metadata
 import pytest
 
 from ssl_keras.experiments import doctor
-from ssl_keras.experiments.settings import Doctor
+from ssl_keras.experiments.options import Doctor
 
 
 def _installed(monkeypatch: pytest.MonkeyPatch, **versions: str | None) -> None:

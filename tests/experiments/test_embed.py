@@ -10,7 +10,7 @@ import pytest
 
 from ssl_keras.data.sources import open_source, take
 from ssl_keras.experiments import embed
-from ssl_keras.experiments.settings import Embed
+from ssl_keras.experiments.options import Embed
 from ssl_keras.networks.encoder import build_encoder
 
 Floats = npt.NDArray[np.float32]

@@ -6,8 +6,9 @@ from typing import get_args
 
 import pytest
 
-from ssl_keras.experiments import evaluate, pretrain, settings
-from ssl_keras.experiments.settings import Evaluate, Heads, Pretrain
+from ssl_keras.experiments import evaluate, options, pretrain
+from ssl_keras.experiments.options import Evaluate
+from ssl_keras.experiments.settings import Heads, Pretrain
 from ssl_keras.scenarios import PROTOCOLS
 
 
@@ -20,7 +21,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_settings_list_every_protocol() -> None:
-    assert get_args(settings.Protocol) == tuple(PROTOCOLS)
+    assert get_args(options.Protocol) == tuple(PROTOCOLS)
 
 
 def _evaluate(encoder: Path, out: Path, **options: object) -> dict[str, object]:

@@ -9,7 +9,7 @@ import pytest
 
 from ssl_keras.experiments import export
 from ssl_keras.experiments.export import EXPORTERS, choose_formats
-from ssl_keras.experiments.settings import Export
+from ssl_keras.experiments.options import Export
 from ssl_keras.networks.encoder import build_encoder
 
 LOAD_ELSEWHERE = """

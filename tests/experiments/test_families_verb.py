@@ -6,7 +6,7 @@ import pytest
 
 from ssl_keras.experiments import families
 from ssl_keras.experiments.checks import ConfigError
-from ssl_keras.experiments.settings import Families
+from ssl_keras.experiments.options import Families
 
 
 def test_ranges_choose_and_say_how_many(capsys):

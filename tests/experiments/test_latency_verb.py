@@ -10,7 +10,8 @@ from ssl_keras import cli
 from ssl_keras.architecture.latency import blocks_of
 from ssl_keras.experiments import latency as verb
 from ssl_keras.experiments.checks import ConfigError
-from ssl_keras.experiments.settings import Latency, Search
+from ssl_keras.experiments.options import Latency
+from ssl_keras.experiments.settings import Search
 
 SPACE = "conv_c4 | basic_r{0,1}_c4"
 

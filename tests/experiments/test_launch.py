@@ -13,7 +13,7 @@ import pytest
 from ssl_keras import cli
 from ssl_keras.experiments import launch
 from ssl_keras.experiments.checks import ConfigError
-from ssl_keras.experiments.settings import Launch
+from ssl_keras.experiments.options import Launch
 
 TINY = [
     "pretrain",

@@ -13,7 +13,8 @@ from ssl_keras.data.saliency import saliency
 from ssl_keras.data.sources import open_source
 from ssl_keras.experiments import masks
 from ssl_keras.experiments.checks import ConfigError
-from ssl_keras.experiments.settings import Crops, Masks, Pretrain
+from ssl_keras.experiments.options import Masks
+from ssl_keras.experiments.settings import Crops, Pretrain
 from ssl_keras.experiments.setup import Setup
 from ssl_keras.learning import mask_network
 

@@ -7,7 +7,7 @@ import pytest
 
 from ssl_keras.experiments import runs
 from ssl_keras.experiments.checks import ConfigError
-from ssl_keras.experiments.settings import Runs
+from ssl_keras.experiments.options import Runs
 from tests.reports.runs import write_run
 
 

@@ -5,12 +5,16 @@ from typing import Any
 
 import pytest
 
-from ssl_keras.experiments import settings
+from ssl_keras.experiments import options, settings
 from ssl_keras.experiments.checks import ConfigError, nearest
-from ssl_keras.experiments.settings import Crops, Evaluate, Objective, Optimization, Pretrain
+from ssl_keras.experiments.options import Evaluate
+from ssl_keras.experiments.settings import Crops, Objective, Optimization, Pretrain
 
 KINDS = [
-    kind for kind in vars(settings).values() if dataclasses.is_dataclass(kind) and kind.__module__ == settings.__name__
+    kind
+    for module in (settings, options)
+    for kind in vars(module).values()
+    if dataclasses.is_dataclass(kind) and kind.__module__ == module.__name__
 ]
 
 
