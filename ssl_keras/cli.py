@@ -113,8 +113,9 @@ def _dispatch(words: list[str]) -> None:
     out = getattr(config, "out", "auto")
     if out not in ("auto", None):
         check_writable(out)
-    for encoder in (*filter(None, [getattr(config, "encoder", None)]), *getattr(config, "beside", ())):
-        place_of(encoder)
+    for encoder in (getattr(config, "encoder", None), *getattr(config, "beside", ())):
+        if encoder:
+            place_of(encoder)
     init = getattr(config, "init", None)
     if init and not init.startswith(APPLICATIONS):
         encoder_file(init)

@@ -125,10 +125,11 @@ def picture(rows: Sequence[Mapping[str, Any]], healthy: Sequence[Mapping[str, An
     FigureCanvasAgg(figure)
     for axes, (title, keys) in zip(figure.subplots(1, len(PANELS)), PANELS, strict=True):
         for number, (key, label) in enumerate(keys.items()):
-            for lines, shade, name in ((healthy, "#bbbbbb", None), (rows, COLORS[3 * number], label)):
+            layers = [] if rows is healthy else [(healthy, "#bbbbbb", None)]
+            for lines, shade, name in (*layers, (rows, COLORS[3 * number], label)):
                 length = epoch_length(lines)
                 points = [(row["step"] / length, row[key]) for row in lines if row.get(key) is not None]
-                if points and not (lines is healthy and rows is healthy and shade == "#bbbbbb"):
+                if points:
                     axes.plot(*zip(*points, strict=True), color=shade, label=name, linewidth=1.6)
         axes.set_title(title, fontsize=10, loc="left")
         axes.set_xlabel("epoch", fontsize=9)

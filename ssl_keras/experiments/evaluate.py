@@ -46,19 +46,16 @@ def run(config: Evaluate) -> Path:
     check_writable(out)
     setup = _setup_of_run(home, config)
     scenarios = _scenarios(config, setup)
-    wanted = {} if config.image_size == "auto" else {"side": int(config.image_size)}
-    encoder = load_encoder(config.encoder, **wanted)
-    side = wanted.get("side", image_shape(encoder)[0])
+    encoder, side = _sized(config, config.encoder)
     images = setup.source if setup else _any_images(scenarios, side, config)
     encoders, described, remarks = _line_up(config, encoder, setup, images, home)
     sides = dict.fromkeys(encoders, side)
     for name in config.beside:
-        other = load_encoder(name, **wanted)
         title = Path(name).stem
         if title in encoders:
             raise ValueError(f"two encoders are called {title}: rename one of the folders")
-        encoders[title], described[title] = other, f"as given: {name}"
-        sides[title] = wanted.get("side", image_shape(other)[0])
+        encoders[title], sides[title] = _sized(config, name)
+        described[title] = f"as given: {name}"
     with CONSOLE.status("") as status:
         found = run_scenarios(
             encoders,
@@ -98,6 +95,14 @@ def run(config: Evaluate) -> Path:
     _show(out, remarks, found.skipped)
     CONSOLE.print(f"report: {page}", soft_wrap=True)
     return out
+
+
+def _sized(config: Evaluate, name: str) -> tuple[keras.Model, int]:
+    """An encoder, and the side of the images that it is judged on."""
+    if config.image_size != "auto":
+        return load_encoder(name, int(config.image_size)), int(config.image_size)
+    encoder = load_encoder(name)
+    return encoder, image_shape(encoder)[0]
 
 
 def _any_images(scenarios: tuple[suite.Scenario, ...], side: int, config: Evaluate) -> Source:

@@ -12,6 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 from ssl_keras.data.evaluation import evaluation_batches
 from ssl_keras.data.sources import Source
 from ssl_keras.experiments.run_folder import replacing
+from ssl_keras.learning.measures import normalized
 
 Pixels = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
@@ -60,7 +61,7 @@ def neighbours_sheet(images: Pixels, embeddings: Floats, queries: int = 8, k: in
         k: Neighbours shown.
     """
     rows = np.linspace(0, len(images) - 1, min(queries, len(images))).astype(int)
-    unit = embeddings / np.maximum(np.linalg.norm(embeddings, axis=1, keepdims=True), 1e-12)
+    unit = normalized(embeddings)
     similarity = unit[rows] @ unit.T
     similarity[np.arange(len(rows)), rows] = -np.inf
     found = np.argsort(-similarity, axis=1, kind="stable")[:, : min(k, len(images) - 1)]

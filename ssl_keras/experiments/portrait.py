@@ -9,7 +9,7 @@ from sklearn.manifold import TSNE
 from ssl_keras.data.sources.base import Subset
 from ssl_keras.experiments import pictures
 from ssl_keras.experiments.run_folder import write_json
-from ssl_keras.learning.measures import Floats, Integers
+from ssl_keras.learning.measures import Floats, Integers, normalized
 from ssl_keras.reports.portrait import FILE, HARDEST
 from ssl_keras.scenarios.evaluation import Answered
 
@@ -48,8 +48,7 @@ def draw(out: Path, scenario: str, answered: Answered, side: int, seed: int) -> 
 def flat(features: Floats, seed: int) -> Floats:
     """Features (n, d) as points (n, 2): neighbours stay neighbours (t-SNE on 50 principal components)."""
     n, d = features.shape
-    unit = features / (np.linalg.norm(features, axis=1, keepdims=True) + 1e-12)
-    reduced = PCA(min(50, n, d), random_state=seed).fit_transform(unit)
+    reduced = PCA(min(50, n, d), random_state=seed).fit_transform(normalized(features))
     perplexity = min(30.0, max(1.0, (n - 1) / 3))
     return np.asarray(TSNE(perplexity=perplexity, init="pca", random_state=seed).fit_transform(reduced), np.float32)
 

@@ -64,13 +64,13 @@ def knn_predictions(
     Raises:
         ValueError: as `knn_predict`.
     """
-    test = _normalized(test)
+    test = normalized(test)
     labels = np.asarray(keras.ops.convert_to_numpy(train_labels)).astype(np.int64)
     _check_knn(train, labels, test, classes, ks)
     k = max(ks)
     held = np.full((len(test), 0), -np.inf, np.float32), np.zeros((len(test), 0), np.int64)
     for first in range(0, len(train), _TRAINING_ROWS):
-        known, named = _normalized(train[first : first + _TRAINING_ROWS]), labels[first : first + _TRAINING_ROWS]
+        known, named = normalized(train[first : first + _TRAINING_ROWS]), labels[first : first + _TRAINING_ROWS]
         held = _nearest(test, known, named, held, k)
     return _vote(*held, classes, ks, temperature)
 
@@ -177,7 +177,7 @@ def alignment(first: Any, second: Any, power: float = 2.0) -> float:
         second: embeddings (n, d) of another view, row by row of the same images.
         power: exponent of the distance.
     """
-    distance = np.linalg.norm(_normalized(first) - _normalized(second), axis=1)
+    distance = np.linalg.norm(normalized(first) - normalized(second), axis=1)
     return float(np.mean(distance.astype(np.float64) ** power))
 
 
@@ -191,7 +191,7 @@ def uniformity(embeddings: Any, t: float = 2.0) -> float:
         embeddings: (n, d), n >= 2; time and memory traffic grow with n².
         t: scale of the Gaussian potential.
     """
-    unit = _normalized(embeddings)
+    unit = normalized(embeddings)
     total = 0.0
     rows = max(1, _BLOCK_ELEMENTS // len(unit))
     for start in range(0, len(unit), rows):
@@ -215,7 +215,7 @@ def embedding_std(embeddings: Any) -> float:
     Args:
         embeddings: (n, d).
     """
-    return float(_normalized(embeddings).std(axis=0, dtype=np.float64).mean())
+    return float(normalized(embeddings).std(axis=0, dtype=np.float64).mean())
 
 
 def mean_cosine(embeddings: Any) -> float:
@@ -225,7 +225,7 @@ def mean_cosine(embeddings: Any) -> float:
     Args:
         embeddings: (n, d), n >= 2; `nan` for a single one.
     """
-    unit = _normalized(embeddings).astype(np.float64)
+    unit = normalized(embeddings).astype(np.float64)
     n = len(unit)
     if n < 2:
         return float("nan")
@@ -240,7 +240,7 @@ def _array(embeddings: Any) -> Floats:
     return array
 
 
-def _normalized(embeddings: Any) -> Floats:
-    """Rows of length 1; a zero row stays zero."""
+def normalized(embeddings: Any) -> Floats:
+    """Embeddings (n, d) scaled to length 1, as float32; a zero row stays zero."""
     array = _array(embeddings)
     return array / np.maximum(np.linalg.norm(array, axis=1, keepdims=True), np.finfo(np.float32).tiny)

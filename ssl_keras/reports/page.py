@@ -183,9 +183,7 @@ def _without_labels(found: Mapping[str, Mapping[str, float]]) -> str:
         f"<tr><th>{escape(name)}</th>{''.join(f'<td>{mine[score]:.3g}</td>' for score in scores)}</tr>"
         for name, mine in found.items()
     )
-    table = (
-        f'<div class="scroll"><table><thead><tr><th>encoder</th>{head}</tr></thead><tbody>{body}</tbody></table></div>'
-    )
+    table = _scrolling("encoder", head, body)
     told = (
         "Measured on two views each of a thousand images. RankMe: effective dimensions, more is better. α-ReQ: decay "
         "of the spectrum, near 1 is best. Alignment: distance of two views, less is better. Uniformity: less is "
@@ -208,11 +206,8 @@ def _portrait(run: Run) -> str:
     for caption, draw in drawn.items():
         figure = _figure(plots.both_themes(lambda ink, draw=draw: draw(told, ink)), "bars", caption)  # type: ignore[misc]
         html.append(f'{figure}<p class="soft">{escape(caption)}</p>')
-    path = run.folder / "pictures" / portrait.HARDEST
-    if path.is_file():
-        image = f'<img class="pixels" alt="Hardest images" src="{_data_uri(path.read_bytes())}">'
-        caption = "The test images of which it is most wrongly sure: what they are → what it takes them for."
-        html.append(f"<figure>{image}<figcaption>{caption}</figcaption></figure>")
+    caption = "The test images of which it is most wrongly sure: what they are → what it takes them for."
+    html.append(_picture(run, portrait.HARDEST, "Hardest images", caption))
     return "".join(html) + "</section>\n"
 
 
@@ -236,8 +231,13 @@ def _table(table: results.Table) -> str:
     names = results.encoders(table)
     head = "".join(f'<th><i style="background:{plots.color(name)}"></i>{escape(name)}</th>' for name in names)
     body = "".join(_row(scenario, scores, names) for scenario, scores in table.items())
-    table_html = f"<table><thead><tr><th>scenario</th>{head}</tr></thead><tbody>{body}</tbody></table>"
-    return f'<div class="scroll">{table_html}</div>'
+    return _scrolling("scenario", head, body)
+
+
+def _scrolling(corner: str, head: str, body: str) -> str:
+    """A table that scrolls by itself on a narrow screen."""
+    table = f"<table><thead><tr><th>{corner}</th>{head}</tr></thead><tbody>{body}</tbody></table>"
+    return f'<div class="scroll">{table}</div>'
 
 
 def _row(scenario: str, scores: Mapping[str, results.Score], names: Sequence[str]) -> str:
@@ -298,12 +298,18 @@ def _learning(run: Run) -> str:
 def _pictures(run: Run) -> str:
     sections = []
     for name, (heading, caption) in PICTURES.items():
-        path = run.folder / "pictures" / name
-        if path.is_file():
-            image = f'<img class="pixels" alt="{heading}" src="{_data_uri(path.read_bytes())}">'
-            figure = f"<figure>{image}<figcaption>{caption}</figcaption></figure>"
+        if figure := _picture(run, name, heading, caption):
             sections.append(f"<section><h2>{heading}</h2>{figure}</section>\n")
     return "".join(sections)
+
+
+def _picture(run: Run, name: str, title: str, caption: str) -> str:
+    """A file in pictures/ with its caption; nothing where it is absent."""
+    path = run.folder / "pictures" / name
+    if not path.is_file():
+        return ""
+    image = f'<img class="pixels" alt="{title}" src="{_data_uri(path.read_bytes())}">'
+    return f"<figure>{image}<figcaption>{caption}</figcaption></figure>"
 
 
 def _encoder(run: Run) -> str:

@@ -138,8 +138,11 @@ def headline(table: Table) -> str:
     wins = [scenario for scenario, scores in single.items() if _beats(scores, rivals)]
     against = _and([_spelled(name) for name in rivals])
     if len(single) == 1:
-        sentence = f"The encoder beats {against}, and" if wins else f"The encoder does not beat {against} with"
-        sentence += " 95\u00a0% intervals that do not overlap." if not wins else " no 95\u00a0% interval overlaps."
+        sentence = (
+            f"The encoder beats {against}, and no 95\u00a0% interval overlaps."
+            if wins
+            else f"The encoder does not beat {against} with 95\u00a0% intervals that do not overlap."
+        )
     else:
         sentence = (
             f"The encoder beats {against} in {len(wins) or 'none'} of {_count(len(single), 'scenario')}, with "

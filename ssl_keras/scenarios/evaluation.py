@@ -82,8 +82,9 @@ class Answered:
     logits: Floats
 
 
-Answers = dict[tuple[str, str], list[tuple[int, int, npt.NDArray[Any]]]]
-"""(encoder, protocol) to, for each scenario: a number of its source, its training images, what every image adds."""
+Splits = tuple[str, str]
+Answers = dict[tuple[str, str], list[tuple[Splits, int, npt.NDArray[Any]]]]
+"""(encoder, protocol) to, for each scenario: the names of its splits, its training images, what every image adds."""
 
 
 def run(
@@ -246,8 +247,8 @@ class _Judging:
             value, low, high = bootstrap(outcome.correct, self.seed)
         sizes = (lesson.size, exam.size if outcome.correct is None else len(outcome.correct))
         if outcome.correct is not None and metric == scenario.metrics[0]:
-            number = len(self.evaluation.sources)
-            self.answers.setdefault((name, outcome.protocol), []).append((number, sizes[0], outcome.correct * weights))
+            splits = (lesson.images.source.name, exam.images.source.name)
+            self.answers.setdefault((name, outcome.protocol), []).append((splits, sizes[0], outcome.correct * weights))
         place = f"{name} / {scenario.name} / {outcome.protocol}"
         further = metric != scenario.metrics[0] and outcome.correct is not None
         self.evaluation.chosen[f"{place}, {metric}" if further else place] = dict(outcome.chosen)
@@ -264,11 +265,11 @@ class _Judging:
         for (encoder, protocol), found in self.answers.items():
             if len(found) < 2:
                 continue
-            together: dict[tuple[int, int, int], list[npt.NDArray[Any]]] = {}
-            for source, n_train, correct in found:
-                together.setdefault((source, n_train, len(correct)), []).append(correct)
+            together: dict[tuple[Splits, int, int], list[npt.NDArray[Any]]] = {}
+            for splits, trained, correct in found:
+                together.setdefault((splits, trained, len(correct)), []).append(correct)
             value, low, high = bootstrap_mean([np.stack(group) for group in together.values()], self.seed)
-            n_train, n_test = (sum(key[position] for key in together) for position in (1, 2))
+            n_train, n_test = sum(key[1] for key in together), sum(key[2] for key in together)
             row = Row(encoder, MEAN, protocol, TOP1, value, low, high, n_train, n_test, self.seed)
             self.evaluation.rows.append(row)
         return self.evaluation

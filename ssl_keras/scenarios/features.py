@@ -73,9 +73,9 @@ def _batches(encoder: keras.Model | RawPixels, source: Source, size: int, batch_
 def outputs(model: keras.Model, source: Source, size: int, batch_size: int = 256) -> Iterator[Floats]:
     """What a model gives for batch after batch of a source's images in inference mode, float32, whatever it is."""
     for row in evaluation_batches(source, size, batch_size).as_numpy_iterator():
-        count = len(row["image"])
-        # Batches of one size are traced once.
-        images = np.pad(row["image"], ((0, batch_size - count), (0, 0), (0, 0), (0, 0)))
+        images, count = row["image"], len(row["image"])
+        if count < batch_size:  # batches of one size are traced once
+            images = np.pad(images, ((0, batch_size - count), (0, 0), (0, 0), (0, 0)))
         yield np.asarray(model.predict_on_batch(images), np.float32)[:count]
 
 

@@ -1,6 +1,5 @@
 """What embeddings are worth, told without labels."""
 
-from collections.abc import Mapping
 from itertools import islice
 
 import keras
@@ -10,18 +9,12 @@ from sklearn.metrics import adjusted_rand_score
 
 from ssl_keras.data.sources import Source
 from ssl_keras.data.views import PRESET_SIZES, Views, view_batches
-from ssl_keras.learning.measures import Floats, alignment, alpha_req, rankme, uniformity
+from ssl_keras.learning.measures import Floats, alignment, alpha_req, normalized, rankme, uniformity
 
 IMAGES, BATCH = 1024, 128
 CLUSTERS = 32
-SCORES: Mapping[str, str] = {
-    "RankMe": "effective dimensions; more is better",
-    "α-ReQ": "decay of the spectrum; near 1 is best",
-    "alignment": "mean squared distance of two views of an image; less is better",
-    "uniformity": "logarithm of the mean Gaussian potential; less is better",
-    "clusters kept": f"agreement of two views on {CLUSTERS} clusters, 0 by chance, 1 in full; more is better",
-}
-"""Names of the scores, and how to read them."""
+SCORES = ("RankMe", "α-ReQ", "alignment", "uniformity", "clusters kept")
+"""Names of the scores; the report says how to read them."""
 
 
 def label_free(encoder: keras.Model, source: Source, size: int, seed: int = 0) -> dict[str, float]:
@@ -55,6 +48,5 @@ def label_free(encoder: keras.Model, source: Source, size: int, seed: int = 0) -
 
 def _clusters_kept(first: Floats, second: Floats, seed: int) -> float:
     """Adjusted Rand index of the clusters that two views (n, d) of the same images fall into; k-means of the first."""
-    units = [part / (np.linalg.norm(part, axis=1, keepdims=True) + 1e-12) for part in (first, second)]
-    means = KMeans(min(CLUSTERS, len(first)), n_init=4, random_state=seed).fit(units[0])
-    return float(adjusted_rand_score(means.labels_, means.predict(units[1])))
+    means = KMeans(min(CLUSTERS, len(first)), n_init=4, random_state=seed).fit(normalized(first))
+    return float(adjusted_rand_score(means.labels_, means.predict(normalized(second))))

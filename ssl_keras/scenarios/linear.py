@@ -107,13 +107,18 @@ def marked(
     protocol: str, logits: Floats, test: Labelled, chosen: Mapping[str, float], remarks: tuple[str, ...] = ()
 ) -> list[Outcome]:
     """Answers by logits (m, classes): top-1, and top-5 where there are more than five classes."""
-    logits = np.where(test.eligible[: logits.shape[1]], logits, np.float32(-np.inf))
+    logits = among_eligible(logits, test)
     right = np.argmax(logits, axis=1) == test.labels
     outcomes = [Outcome(protocol, right, TOP1, chosen=chosen, remarks=remarks, logits=logits)]
     if logits.shape[1] > FIVE:
         nearest = np.argpartition(-logits, FIVE, axis=1)[:, :FIVE]
         outcomes.append(Outcome(protocol, (nearest == test.labels[:, None]).any(axis=1), TOP5, chosen=chosen))
     return outcomes
+
+
+def among_eligible(logits: Floats, test: Labelled) -> Floats:
+    """Logits (m, classes) that no answer outside of the eligible classes can win."""
+    return np.where(test.eligible[: logits.shape[1]], logits, np.float32(-np.inf))
 
 
 def _edge(classifier: LinearClassifier) -> tuple[str, ...]:

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ssl_keras.learning.measures import Floats, Integers
+from ssl_keras.learning.measures import Floats, Integers, normalized
 from ssl_keras.scenarios.protocol import Labelled, Learned, Outcome
 
 SHOTS = (1, 5, 10)
@@ -18,7 +18,7 @@ def low_shot(train: Labelled, seed: int) -> Learned:
     """
     features = np.asarray(train.features, np.float32)
     centre = features.mean(axis=0)
-    units = _units(features - centre)
+    units = normalized(features - centre)
     generator = np.random.default_rng(seed)
     classes = np.unique(train.labels)
     centroids = {
@@ -26,7 +26,7 @@ def low_shot(train: Labelled, seed: int) -> Learned:
     }
 
     def answer(test: Labelled) -> list[Outcome]:
-        asked = _units(np.asarray(test.features, np.float32) - centre)
+        asked = normalized(np.asarray(test.features, np.float32) - centre)
         outcomes = []
         for shots, draws in centroids.items():
             right = [classes[np.argmax(asked @ each.T, axis=1)] == test.labels for each in draws]
@@ -36,14 +36,10 @@ def low_shot(train: Labelled, seed: int) -> Learned:
     return answer
 
 
-def _units(features: Floats) -> Floats:
-    return features / (np.linalg.norm(features, axis=1, keepdims=True) + np.float32(1e-12))
-
-
 def _centroids(
     units: Floats, labels: Integers, classes: Integers, shots: int, generator: np.random.Generator
 ) -> Floats:
     """Unit means (classes, d) of some images of every class."""
     order = generator.permutation(len(labels))
     drawn = [order[labels[order] == label][:shots] for label in classes]
-    return _units(np.stack([units[rows].mean(axis=0) for rows in drawn]))
+    return normalized(np.stack([units[rows].mean(axis=0) for rows in drawn]))

@@ -17,7 +17,7 @@ import numpy.typing as npt
 VERSION = 1
 MEAN = "mean"
 """Stands for a scenario in the rows of the mean over all scenarios."""
-_RESAMPLES = 2000
+RESAMPLES = 2000
 _PACKAGES = ("ssl_keras", "keras", "tensorflow", "tensorflow-cpu", "numpy")
 
 
@@ -66,8 +66,8 @@ def bootstrap(correct: npt.NDArray[Any], seed: int) -> tuple[float, float, float
     if correct.dtype != np.bool_:
         return bootstrap_mean([correct[None]], seed)
     share = float(np.mean(correct))
-    draws = np.random.default_rng(seed).binomial(len(correct), share, _RESAMPLES) / len(correct)
-    return _interval(share, draws)
+    draws = np.random.default_rng(seed).binomial(len(correct), share, RESAMPLES) / len(correct)
+    return interval(share, draws)
 
 
 def bootstrap_by_class(
@@ -89,13 +89,12 @@ def bootstrap_by_class(
     present, number = np.unique(labels, return_inverse=True)
     sizes = np.bincount(number)
     shares = np.bincount(number, correct) / sizes
-    draws = np.random.default_rng(seed).binomial(sizes, shares, (_RESAMPLES, len(present))) / sizes
-    return (
-        _interval(float(shares.min()), draws.min(axis=1)) if worst else _interval(float(shares.mean()), draws.mean(1))
-    )
+    draws = np.random.default_rng(seed).binomial(sizes, shares, (RESAMPLES, len(present))) / sizes
+    of_classes = np.min if worst else np.mean
+    return interval(float(of_classes(shares)), of_classes(draws, axis=1))
 
 
-def _interval(value: float, draws: npt.NDArray[np.float64]) -> tuple[float, float, float]:
+def interval(value: float, draws: npt.NDArray[np.float64]) -> tuple[float, float, float]:
     """The value and the middle 95 % of resampled ones, in percent; the value is within."""
     low, high = np.percentile(draws, (2.5, 97.5))
     return 100.0 * value, 100.0 * min(float(low), value), 100.0 * max(float(high), value)
@@ -115,13 +114,13 @@ def bootstrap_mean(sources: Sequence[npt.NDArray[Any]], seed: int) -> tuple[floa
     """
     generator = np.random.default_rng(seed)
     scenarios = sum(len(correct) for correct in sources)
-    value, draws = 0.0, np.zeros(_RESAMPLES)
+    value, draws = 0.0, np.zeros(RESAMPLES)
     for correct in sources:
         hits = correct.sum(axis=0) / scenarios
         images = len(hits)
         value += float(hits.mean())
-        draws += [hits[generator.integers(images, size=images)].mean() for _ in range(_RESAMPLES)]
-    return _interval(value, draws)
+        draws += [hits[generator.integers(images, size=images)].mean() for _ in range(RESAMPLES)]
+    return interval(value, draws)
 
 
 def provenance(seed: int, sources: Mapping[str, str], config: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,9 +3,8 @@
 import numpy as np
 import numpy.typing as npt
 
-from ssl_keras.learning.measures import Floats, Integers
+from ssl_keras.learning.measures import Floats, Integers, normalized
 from ssl_keras.scenarios.protocol import Labelled, Learned, Outcome
-from ssl_keras.scenarios.softmax_regression import chunks
 
 RECALL_AT = (1, 5, 10)
 _BLOCK = 2**24  # similarities held at a time
@@ -38,13 +37,12 @@ def ranks(features: Floats, labels: Integers) -> tuple[npt.NDArray[np.float64], 
         features: (n, d).
         labels: class indices (n,).
     """
-    units = np.concatenate(
-        [rows / (np.linalg.norm(rows, axis=1, keepdims=True) + 1e-12) for _, rows in chunks(features)]
-    )
+    units = normalized(features)
     precision, first = np.zeros(len(units)), np.zeros(len(units), np.int64)
     places = np.arange(1, len(units))
-    for start in range(0, len(units), max(1, _BLOCK // len(units))):
-        queries = np.arange(start, min(start + max(1, _BLOCK // len(units)), len(units)))
+    step = max(1, _BLOCK // len(units))
+    for start in range(0, len(units), step):
+        queries = np.arange(start, min(start + step, len(units)))
         similarity = units[queries] @ units.T
         similarity[np.arange(len(queries)), queries] = -np.inf  # the query itself comes last, and is left out
         order = np.argsort(-similarity, axis=1, kind="stable")[:, :-1]

@@ -14,7 +14,7 @@ from ssl_keras.data.evaluation import evaluation_batches
 from ssl_keras.data.sources import at_most, open_source
 from ssl_keras.learning.measures import Floats, Integers
 from ssl_keras.scenarios.features import extract
-from ssl_keras.scenarios.linear import LinearClassifier, fit
+from ssl_keras.scenarios.linear import LinearClassifier, among_eligible, fit
 from ssl_keras.scenarios.protocol import TOP1, Labelled, Learned, Outcome
 
 TEST_IMAGES = 500
@@ -55,8 +55,7 @@ def _answers(classifier: LinearClassifier, test: Labelled, clean: Floats, name: 
     """Class indices (5, m) by severity for test images `clean` (m, size, size, 3) under one corruption."""
     stored = [np.round(255 * corrupt(clean, name, severity, seed)).astype(np.uint8) for severity in SEVERITIES]
     features = extract(test.images.encoder, open_source(np.concatenate(stored)), test.images.image_size)
-    logits = classifier.logits(features)
-    answers = np.where(test.eligible[: logits.shape[1]], logits, -np.inf).argmax(axis=1)
+    answers = among_eligible(classifier.logits(features), test).argmax(axis=1)
     return answers.reshape(len(SEVERITIES), len(clean))
 
 

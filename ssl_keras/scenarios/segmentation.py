@@ -14,11 +14,11 @@ from ssl_keras.data.sources.base import VOID, Segmentation
 from ssl_keras.learning.measures import Integers
 from ssl_keras.networks.heads import Segmenter, clone_with_weights
 from ssl_keras.scenarios.protocol import Labelled, Learned, Outcome
+from ssl_keras.scenarios.results import RESAMPLES, interval
 
 MIOU = "miou"
 STEPS, BATCH, RATE = 400, 16, 1e-2
 SHARE = 0.5  # least side of a training crop, as a share of the image's short side
-_RESAMPLES = 2000
 _Reals = npt.NDArray[np.float64]
 
 
@@ -102,16 +102,14 @@ def bootstrap_miou(confusions: Integers, seed: int) -> tuple[float, float, float
     Raises:
         ValueError: no pixel counts.
     """
-    value = 100.0 * float(mean_iou(confusions.sum(0)))
+    value = float(mean_iou(confusions.sum(0)))
     if np.isnan(value):
         raise ValueError(f"None of the {len(confusions)} test images has a pixel of a known class: all are void.")
     generator, n = np.random.default_rng(seed), len(confusions)
     flat = confusions.reshape(n, -1).astype(np.float64)
-    draws = [np.bincount(generator.integers(n, size=n), minlength=n) @ flat for _ in range(_RESAMPLES)]
-    scores = 100.0 * mean_iou(np.reshape(draws, (_RESAMPLES, *confusions.shape[1:])))
-    # A resample of images that are all void has no score.
-    low, high = np.nanpercentile(scores, (2.5, 97.5))
-    return value, min(value, float(low)), max(value, float(high))
+    draws = [np.bincount(generator.integers(n, size=n), minlength=n) @ flat for _ in range(RESAMPLES)]
+    scores = mean_iou(np.reshape(draws, (RESAMPLES, *confusions.shape[1:])))
+    return interval(value, scores[~np.isnan(scores)])  # a resample of images that are all void has no score
 
 
 def confusion_of(truth: npt.NDArray[np.uint8], predicted: Integers, classes: int) -> Integers:

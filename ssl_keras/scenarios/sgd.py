@@ -9,7 +9,7 @@ import numpy as np
 from ssl_keras.learning.measures import Floats, Integers
 from ssl_keras.scenarios.linear import FOLDS, marked, stratified_folds
 from ssl_keras.scenarios.protocol import Labelled, Learned, Outcome
-from ssl_keras.scenarios.softmax_regression import rotate
+from ssl_keras.scenarios.softmax_regression import moments
 
 DECAYS = (0.0, 1e-5, 1e-4, 1e-3)
 RATES = (0.01, 0.03, 0.1, 0.3, 1.0)
@@ -33,8 +33,8 @@ def linear_sgd(train: Labelled, seed: int) -> Learned:
     The last epoch counts. NOTE: grid of rates and batches, and the number of epochs, are our own; features are
     standardised, which the study does not say of its own.
     """
-    rotated = rotate(train.features)
-    features = rotated.rows @ rotated.rotation.T  # standardised
+    mean, scale, _ = moments(train.features)
+    features = (np.asarray(train.features, np.float32) - mean) / scale
     classes, folds = int(train.labels.max()) + 1, stratified_folds(train.labels, FOLDS, seed)
 
     def best(settings: Sequence[Setting]) -> Setting:
@@ -46,7 +46,7 @@ def linear_sgd(train: Labelled, seed: int) -> Learned:
     weights = descend(features, train.labels, classes, [chosen], np.ones((1, len(features)), np.bool_), seed)[0]
 
     def answer(test: Labelled) -> list[Outcome]:
-        asked = (np.asarray(test.features, np.float32) - rotated.mean) / rotated.scale
+        asked = (np.asarray(test.features, np.float32) - mean) / scale
         told = {"weight decay": chosen.decay, "batch": chosen.batch, "rate": chosen.rate}
         return marked("linear_sgd", asked @ weights[:-1] + weights[-1], test, told)
 

@@ -52,8 +52,8 @@ class Rotated:
     scale: Floats
 
 
-def rotate(features: Floats) -> Rotated:
-    """Standardises and rotates features (n, d) of any float type, in memory or not, a few thousand at a time."""
+def moments(features: Floats) -> tuple[Floats, Floats, Doubles]:
+    """Mean (d,), scale (d,) as in `Rotated`, and correlation (d, d) of features (n, d), some thousands at a time."""
     n, d = features.shape
     total, products = np.zeros(d), np.zeros((d, d))
     origin = np.asarray(features[0], np.float64)  # near the mean, so that no digits are lost in the difference
@@ -66,12 +66,17 @@ def rotate(features: Floats) -> Rotated:
     deviation = np.sqrt(covariance.diagonal().clip(0.0))
     mean += origin
     scale = np.where(deviation > 1e-6 * np.maximum(np.abs(mean), 1e-6), deviation, 1.0)
-    variances, rotation = np.linalg.eigh(covariance / np.outer(scale, scale))
+    return mean.astype(np.float32), scale.astype(np.float32), covariance / np.outer(scale, scale)
+
+
+def rotate(features: Floats) -> Rotated:
+    """Standardises and rotates features (n, d) of any float type, in memory or not, some thousands at a time."""
+    mean, scale, correlation = moments(features)
+    variances, rotation = np.linalg.eigh(correlation)
     # Directions without variance, up to float32 rounding, get zero weight from the penalty: leave them out.
     kept = np.cumsum(variances.clip(0.0)) > 1e-7 * variances.clip(0.0).sum()
     variances, rotation = (part.astype(np.float32) for part in (variances[kept], rotation[:, kept]))
-    mean, scale = mean.astype(np.float32), scale.astype(np.float32)
-    turned = _allocated((n, len(variances)))
+    turned = _allocated((len(features), len(variances)))
     for at, rows in chunks(features):
         turned[at] = ((rows - mean) / scale) @ rotation
     return Rotated(turned, variances, rotation, mean, scale)

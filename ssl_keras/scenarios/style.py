@@ -90,12 +90,12 @@ def restyled(encoders: Mapping[str, keras.Model | RawPixels], side: int, seed: i
 def restyling(train: Labelled, seed: int) -> Learned:
     """The protocol of `restyled`: "style, seen", "style, unseen", and the worst background's share in unseen styles.
 
-    It makes its own scenes, of the splits of `shapes`; of the training images the encoder and the size are taken.
+    It makes its own scenes, of the splits of `shapes`; of the test images the encoder and the size are taken.
     """
+    del train
 
     def answer(test: Labelled) -> list[Outcome]:
-        found = _restyled(test.images.encoder, test.images.image_size, seed)
-        (same, _), (other, backgrounds) = found
+        (same, _), (other, backgrounds) = _restyled(test.images.encoder, test.images.image_size, seed)
         worst = bootstrap_by_class(other, backgrounds, seed, worst=True)
         return [
             Outcome("style, seen", same),
@@ -103,7 +103,6 @@ def restyling(train: Labelled, seed: int) -> Learned:
             Outcome("style, unseen", None, "worst_group", worst),
         ]
 
-    del train
     return answer
 
 
