@@ -48,6 +48,8 @@ PUBLIC = {
     "monitors": ("learning.monitors", None),
     "strategy": ("learning.distribution", "strategy"),
     "scenarios": ("scenarios", None),
+    "tuning": ("tuning", None),
+    "ArchitectureHyperModel": ("tuning.hypermodel", "ArchitectureHyperModel"),
 }
 
 __all__ = [*PUBLIC]

@@ -30,6 +30,7 @@ VERBS: dict[str, type[Any]] = {
     "masks": options.Masks,
     "pretrain": settings.Pretrain,
     "search": settings.Search,
+    "tune": settings.Tune,
     "latency": options.Latency,
     "launch": options.Launch,
     "evaluate": options.Evaluate,
@@ -121,7 +122,7 @@ def _dispatch(words: list[str]) -> None:
         encoder_file(init)
     if verb not in WITHOUT_TENSORFLOW:
         _start_tensorflow(config)
-    part = "plan" if verb in settings.LEARNING and DRY_RUN in [word.replace("_", "-") for word in words] else verb
+    part = "plan" if verb in settings.EXPERIMENTS and DRY_RUN in [word.replace("_", "-") for word in words] else verb
     importlib.import_module(f"ssl_keras.experiments.{part}").run(config)
 
 
@@ -157,7 +158,7 @@ def parse_arguments(verb: str, words: Sequence[str]) -> Any:
         if own < len(words):
             parse_arguments(words[own], words[own + 1 :])  # mistakes are told once, not by every worker
         words = [*words[:own], *(["--", *words[own:]] if own < len(words) else [])]
-    if verb not in settings.LEARNING:
+    if verb not in settings.EXPERIMENTS:
         return tyro.cli(VERBS[verb], prog=program, args=words)
     kind = VERBS[verb]
     options = (
@@ -195,7 +196,7 @@ def _overview() -> None:
     console.print("[bold]ssl-keras[/] VERB \\[OPTIONS]\n")
     console.print("Learn an image encoder from images without labels, and prove what it is worth.\n")
     console.print(_two_columns({verb: _summary(kind) for verb, kind in VERBS.items()}))
-    for verb in settings.LEARNING:
+    for verb in settings.EXPERIMENTS:
         if experiments := shipped(VERBS[verb]):
             console.print(f"\nExperiments for {verb}:\n")
             console.print(_two_columns(experiments))
@@ -221,7 +222,7 @@ def _explain_missing(error: ModuleNotFoundError) -> str | None:
 
 
 def _how_to_continue(words: Sequence[str]) -> str:
-    if words and words[0] in ("pretrain", "search", "demo", "launch"):
+    if words and words[0] in ("pretrain", "search", "tune", "demo", "launch"):
         return "interrupted; the same command continues from the last checkpoint"
     if words and words[0] == "masks":
         return "interrupted; the same command goes on where this one stopped"

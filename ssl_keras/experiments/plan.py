@@ -13,8 +13,11 @@ from ssl_keras.experiments import pretrain
 from ssl_keras.experiments.checks import ConfigError
 from ssl_keras.experiments.progress import CONSOLE, show
 from ssl_keras.experiments.search import SearchSetup, describe, pretraining, refuse_early
-from ssl_keras.experiments.settings import Pretrain, Search
+from ssl_keras.experiments.settings import Pretrain, Search, Tune
 from ssl_keras.experiments.setup import Schedule, Setup
+from ssl_keras.experiments.tune import TuneSetup, typical
+from ssl_keras.experiments.tune import describe as describe_tuning
+from ssl_keras.experiments.tune import refuse_early as refuse_tuning
 from ssl_keras.learning.search import ArchitectureSearch
 from ssl_keras.networks.encoder import Encoder
 
@@ -29,6 +32,8 @@ def run(config: Pretrain) -> None:
     """
     if isinstance(config, Search):
         _plan_search(config)
+    elif isinstance(config, Tune):
+        _plan_tuning(config)
     else:
         _plan_pretraining(Setup(config))
     CONSOLE.print(f"  memory so far: {_peak_gib():.1f} GiB; nothing was written")
@@ -71,6 +76,23 @@ def _plan_search(config: Search) -> None:
     networks = 1 + config.sliced + len(config.baselines)
     every = Schedule(networks * length.epochs, length.steps_per_epoch)
     _tell(f"then {networks} networks", every, every.steps * alone)
+
+
+def _plan_tuning(config: Tune) -> None:
+    setup = TuneSetup(config)
+    refuse_tuning(setup, None)
+    trial, model = setup.schedule(), setup.hypermodel()
+    values = typical(model, config.seed)
+    learner = model.experiment.learner(model.architecture(values), model.settings_of(values))
+    seconds = float(np.median(pretrain.step_times(learner, setup.batches(), STEPS)))
+    show("Would tune", describe_tuning(setup))
+    _tell(
+        "the trials",
+        every := Schedule(config.tuning.trials * trial.epochs, trial.steps_per_epoch),
+        every.steps * seconds,
+    )
+    last = Setup(pretraining(config)).schedule()
+    _tell("then the best network", last, last.steps * seconds)
 
 
 def _seconds_of_both(searching: ArchitectureSearch, batches: ViewBatches) -> tuple[float, float]:

@@ -22,8 +22,8 @@ from ssl_keras.experiments.settings import Pretrain
 MAY_DIFFER = ("out", "data_dir", "compute", "monitor")
 """Fields that a continued run may change: where it runs and what is watched, not what is learned."""
 
-PARTS = ("search", "sliced", "baselines")
-"""Folders that a search puts into the folder of its run, before the run itself."""
+PARTS = ("search", "tune", "sliced", "baselines")
+"""Folders that a search or a tuning puts into the folder of its run, before the run itself."""
 
 
 @contextlib.contextmanager

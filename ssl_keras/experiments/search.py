@@ -28,7 +28,7 @@ from ssl_keras.experiments.naming import named_architecture, run_name
 from ssl_keras.experiments.options import Evaluate
 from ssl_keras.experiments.progress import CONSOLE, show
 from ssl_keras.experiments.run_folder import RunFolder, check_writable, own_place, refuse_other, replacing, write_json
-from ssl_keras.experiments.settings import Pretrain, Search
+from ssl_keras.experiments.settings import Budgeted, Pretrain, Search
 from ssl_keras.experiments.setup import Schedule, Setup, measure_statistics
 from ssl_keras.learning import distribution, monitors
 from ssl_keras.learning.checkpoints import Checkpoints
@@ -254,7 +254,7 @@ def _found(setup: SearchSetup, searching: ArchitectureSearch, picks: dict[str, A
     }
 
 
-def pretraining(config: Search) -> Pretrain:
+def pretraining(config: Budgeted) -> Pretrain:
     """What `ssl-keras pretrain` would be told."""
     return Pretrain(
         **{field.name: getattr(config, field.name) for field in fields(Pretrain)} | {"architecture": "resnet18"}

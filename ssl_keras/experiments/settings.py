@@ -23,6 +23,7 @@ Number = float | Literal["auto"]
 Amount = Annotated[float | str | None, arg(metavar="60M")]
 Minutes = Annotated[float | None, arg(metavar="MINUTES")]
 OptionalFolder = Annotated[str | None, arg(metavar="FOLDER")]
+Range = Annotated[str | None, arg(metavar="LOW..HIGH")]
 
 
 @dataclass(frozen=True)
@@ -232,8 +233,8 @@ class Searching:
 
 
 @dataclass(frozen=True)
-class Search(Pretrain):
-    """Learn architecture and weights under a budget, then train what was found."""
+class Budgeted(Pretrain):
+    """What is shared by the verbs that look for an architecture under a budget."""
 
     architecture: str = "auto"
     """A string with braces. auto: a space around the budget, by image size."""
@@ -243,13 +244,6 @@ class Search(Pretrain):
     """The budget: parameters, as 2.5M."""
     latency: float | None = None
     """The budget: milliseconds, by the table that ssl-keras latency wrote."""
-    latency_table: Annotated[str, arg(metavar="FILE")] = "latency.json"
-    """That table."""
-    sliced: bool = True
-    """Train what was found twice: from new weights, and on from its slice of the supernet's."""
-    baselines: tuple[Baseline, ...] = ("resnet18", "random")
-    """Networks of the same cost that are trained alike and judged beside what was found."""
-    search: Searching = field(default_factory=Searching)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -258,15 +252,11 @@ class Search(Pretrain):
             raise ConfigError(f"a search has one budget, and {' and '.join(given)} are given: leave all but one")
         if self.latency is not None:
             within(self, latency=(1e-6, 1e9))
-        if self.search.order == 2 and self.compute.precision != "float32":
-            raise ConfigError(
-                "search.order 2 takes differences that 16-bit numbers cannot hold: take precision float32"
-            )
         for kind, amount in given.items():
             object.__setattr__(self, kind, amount_of(kind, amount))
         if self.minutes is not None:
             raise ConfigError(
-                f"minutes is {self.minutes:g}, and a search goes by epochs: give epochs and search.epochs"
+                f"minutes is {self.minutes:g}, and a search goes by epochs: give epochs, and those of the search"
             )
         if self.init is not None:
             raise ConfigError(f"init is {self.init}, and a search starts from new weights: leave it")
@@ -278,5 +268,69 @@ class Search(Pretrain):
         return Budget(**given) if given else None
 
 
+@dataclass(frozen=True)
+class Search(Budgeted):
+    """Learn architecture and weights under a budget, then train what was found."""
+
+    latency_table: Annotated[str, arg(metavar="FILE")] = "latency.json"
+    """That table."""
+    sliced: bool = True
+    """Train what was found twice: from new weights, and on from its slice of the supernet's."""
+    baselines: tuple[Baseline, ...] = ("resnet18", "random")
+    """Networks of the same cost that are trained alike and judged beside what was found."""
+    search: Searching = field(default_factory=Searching)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.search.order == 2 and self.compute.precision != "float32":
+            raise ConfigError(
+                "search.order 2 takes differences that 16-bit numbers cannot hold: take precision float32"
+            )
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """How networks are chosen, before the best of them is trained anew."""
+
+    oracle: Literal["evolution", "random", "bayesian", "hyperband", "grid"] = "evolution"
+    """What says which network to try next."""
+    trials: int = 40
+    """Networks that are tried."""
+    epochs: int | Literal["auto"] = "auto"
+    """Passes over the images in a trial, in hyperband in its longest. auto: as the training anew."""
+    objective: str = "RankMe"
+    """SCENARIO/PROTOCOL[/METRIC], as cifar10/linear, judged on held-out training images; or a score without labels."""
+    judged_images: int = 5000
+    """Labelled training images that a scenario takes at most; a fifth of them is held out."""
+    choices: tuple[str, ...] = ()
+    """Options that are tuned along, each with its values: optimization.learning_rate=0.1,0.2,0.4."""
+    population: int = 16
+    """Networks alive in evolution; as many are drawn at random to begin with. [paper: 100]"""
+    tournament: int = 4
+    """Of which the best has a child, in evolution. [paper: 25]"""
+
+    def __post_init__(self) -> None:
+        check_types(self)
+        at_least(self, trials=1, judged_images=10, population=1, tournament=1)
+        if self.epochs != "auto":
+            at_least(self, epochs=1)
+
+
+@dataclass(frozen=True)
+class Tune(Budgeted):
+    """Try the networks of a space within a budget, one by one, then train the best."""
+
+    latency_table: Annotated[str | None, arg(metavar="FILE")] = None
+    """That table; with it the Pareto front has time as an axis. None: no time."""
+    tuning: Tuning = field(default_factory=Tuning)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.latency is not None and self.latency_table is None:
+            raise ConfigError(f"latency is {self.latency:g} milliseconds: give the table too, with --latency-table")
+
+
 LEARNING = ("pretrain", "search")
-"""Verbs that learn: they take an experiment, with its options beside it, and can be launched as several workers."""
+"""Verbs that can be launched as several workers that learn together."""
+EXPERIMENTS = (*LEARNING, "tune")
+"""Verbs that take an experiment, with its options beside it, and can be planned by --dry-run."""

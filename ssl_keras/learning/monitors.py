@@ -6,7 +6,7 @@ Monitors put what they measure into the epoch's ``logs``; :class:`Recorder`, giv
 import json
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -14,6 +14,7 @@ import keras
 import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
+from tensorboard.plugins.hparams import api as hparams
 
 from ssl_keras.data.evaluation import evaluation_batches
 from ssl_keras.data.sources import Source, at_most, open_source
@@ -270,6 +271,35 @@ def write_images(tensorboard: Path, name: str, images: npt.NDArray[Any]) -> None
     """Shows images (N, H, W, 3), floats in [0, 1] or uint8, in TensorBoard."""
     with tf.summary.create_file_writer(str(tensorboard)).as_default(step=0):
         tf.summary.image(name, images, max_outputs=len(images))
+
+
+def write_tuning(tensorboard: Path, choices: Mapping[str, Sequence[Any]], metric: str) -> None:
+    """Tells TensorBoard's HParams what is tuned, and by what it is judged.
+
+    Args:
+        tensorboard: Folder of the event files, below which every trial has one.
+        choices: Hyper-parameter to its values, numbers or texts.
+        metric: Name of the objective.
+    """
+    with tf.summary.create_file_writer(str(tensorboard)).as_default(step=0):
+        params = [hparams.HParam(name, hparams.Discrete(list(values))) for name, values in choices.items()]
+        hparams.hparams_config(params, [hparams.Metric(metric)])
+
+
+def write_trial(tensorboard: Path, values: Mapping[str, Any], metrics: Mapping[str, float], architecture: str) -> None:
+    """Shows a trial in TensorBoard's HParams. NOTE: KerasTuner logs none of what its ``fit`` returns.
+
+    Args:
+        tensorboard: Folder of the trial's event files.
+        values: Of the hyper-parameters.
+        metrics: What it came to.
+        architecture: Its network, shown as text.
+    """
+    with tf.summary.create_file_writer(str(tensorboard)).as_default(step=0):
+        hparams.hparams(dict(values), trial_id=tensorboard.name)
+        tf.summary.text("architecture", f"`{architecture}`")
+        for name, value in metrics.items():
+            tf.summary.scalar(name, value)
 
 
 def write_projector(

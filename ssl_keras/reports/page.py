@@ -14,6 +14,7 @@ from ssl_keras.reports import plots, portrait, results
 from ssl_keras.reports.drawing import architecture_drawing
 from ssl_keras.reports.search import Found, strings
 from ssl_keras.reports.style import CSS
+from ssl_keras.reports.tuning import Tried
 
 PICTURES = {
     "views.png": (
@@ -43,6 +44,7 @@ class Run:
     rows: Sequence[Mapping[str, Any]]
     provenance: Mapping[str, Any]
     search: Found | None
+    tuning: Tried | None
     portrait: Mapping[str, Any]
 
     @property
@@ -92,6 +94,7 @@ def read_run(folder: Path) -> Run:
         found.get("rows", []),
         found.get("provenance", {}),
         _read_search(folder / "search"),
+        _read_tuning(folder / "tune"),
         _json(folder / portrait.FILE),
     )
 
@@ -104,6 +107,14 @@ def _read_search(folder: Path) -> Found | None:
     return Found(facts, json_lines(folder / "metrics.jsonl"), json_lines(folder / "probabilities.jsonl"))
 
 
+def _read_tuning(folder: Path) -> Tried | None:
+    """What a finished tuning left there, if one did."""
+    if not (facts := _json(folder / "found.json")):
+        return None
+    front = _json(folder / "pareto.json")
+    return Tried(facts, _json(folder / "trials.json")["rows"], front["rows"], front["axes"])
+
+
 def page(run: Run) -> str:
     """The whole HTML text."""
     tables = results.tables(run.rows)
@@ -112,16 +123,22 @@ def page(run: Run) -> str:
         _worth(run, tables),
         _portrait(run),
         _search(run),
+        _tuning(run),
         _learning(run),
         _pictures(run),
         _encoder(run),
         _details(run),
     ]
+    return whole_page(run.folder.name, "".join(sections) + _next_steps(run))
+
+
+def whole_page(name: str, body: str) -> str:
+    """A page of a title and a body, with the style sheet."""
     return f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark"><title>{escape(run.folder.name)} · ssl_keras</title>
+<meta name="color-scheme" content="light dark"><title>{escape(name)} · ssl_keras</title>
 <style>{CSS}</style></head><body>
-{"".join(sections)}{_next_steps(run)}
+{body}
 </body></html>
 """
 
@@ -165,9 +182,11 @@ def _worth(run: Run, tables: Mapping[str, results.Table]) -> str:
     html.append(f"<h3>{_protocol(first)}</h3>{_table(tables[first])}")
     said = [*results.at_equal_cost(tables[first]), *results.losses(tables[first])]
     html.append("".join(f"<p>{escape(sentence)}</p>" for sentence in said))
-    html.append(_figure(plots.both_themes(lambda ink: plots.scenario_bars(tables[first], ink)), "bars", "Accuracies"))
+    html.append(
+        figure_html(plots.both_themes(lambda ink: plots.scenario_bars(tables[first], ink)), "bars", "Accuracies")
+    )
     curves = plots.both_themes(lambda ink: plots.severity_curves(run.provenance.get("chosen", {}), ink))
-    html.append(_figure(curves, "bars", "Accuracy over severity of corruption") if curves else "")
+    html.append(figure_html(curves, "bars", "Accuracy over severity of corruption") if curves else "")
     html += [f"<details><summary>{_protocol(name)}</summary>{_table(tables[name])}</details>" for name in others]
     html.append(_without_labels(run.provenance.get("label_free", {})))
     return "".join(html) + "</section>\n"
@@ -204,7 +223,7 @@ def _portrait(run: Run) -> str:
     }
     html = [f"<section><h2>{escape(told['scenario'])}, looked at closely</h2>"]
     for caption, draw in drawn.items():
-        figure = _figure(plots.both_themes(lambda ink, draw=draw: draw(told, ink)), "bars", caption)  # type: ignore[misc]
+        figure = figure_html(plots.both_themes(lambda ink, draw=draw: draw(told, ink)), "bars", caption)  # type: ignore[misc]
         html.append(f'{figure}<p class="soft">{escape(caption)}</p>')
     caption = "The test images of which it is most wrongly sure: what they are → what it takes them for."
     html.append(_picture(run, portrait.HARDEST, "Hardest images", caption))
@@ -263,16 +282,24 @@ def _search(run: Run) -> str:
     drawn = plots.both_themes(
         lambda ink: plots.probability_map(found.probabilities, facts["decisions"], facts["picks"], ink)
     )
-    chances = _figure(drawn, "bars", "Probabilities of all choices over time") if drawn else ""
+    chances = figure_html(drawn, "bars", "Probabilities of all choices over time") if drawn else ""
     caption = (
         "Probability of every choice over time, darker for more. "
         "A dot marks what was taken, in which the budget had a say."
     )
     text = "".join(f"<p>{escape(sentence)}</p>" for sentence in found.sentences())
     curves = "".join(_curves(found.metrics, plots.SEARCH_CURVES))
-    return f"""<section><h2>How its architecture was found</h2>{text}{strings(found)}{chances}
+    return f"""<section><h2>How its architecture was found</h2>{text}{strings(facts)}{chances}
 <p class="soft">{caption}</p><div class="curves">{curves}</div></section>
 """
+
+
+def _tuning(run: Run) -> str:
+    """Which networks were tried before this one was taken, if any were."""
+    if run.tuning is None:
+        return ""
+    drawn = {title: plots.both_themes(draw) for title, draw in run.tuning.figures().items()}
+    return run.tuning.section("".join(figure_html(figure, "bars", title) for title, figure in drawn.items()))
 
 
 def _curves(rows: Sequence[Mapping[str, Any]], panels: Sequence[plots.Curve]) -> list[str]:
@@ -280,7 +307,7 @@ def _curves(rows: Sequence[Mapping[str, Any]], panels: Sequence[plots.Curve]) ->
     for panel in panels:
         drawn = plots.both_themes(lambda ink, panel=panel: plots.curve(rows, panel, ink))  # type: ignore[misc]
         if drawn:
-            figures.append(_figure(drawn, "", panel.title))
+            figures.append(figure_html(drawn, "", panel.title))
     return figures
 
 
@@ -344,7 +371,8 @@ tensorboard --logdir {folder}/tensorboard</pre></section>
 """
 
 
-def _figure(drawn: Mapping[str, bytes], style: str, title: str) -> str:
+def figure_html(drawn: Mapping[str, bytes], style: str, title: str) -> str:
+    """A figure in both themes, inside the page."""
     dark = f'<source media="(prefers-color-scheme: dark)" srcset="{_data_uri(drawn["dark"])}">'
     image = f'<img alt="{escape(title)}" src="{_data_uri(drawn["light"])}">'
     return f'<figure class="{style}"><picture>{dark}{image}</picture></figure>'

@@ -41,7 +41,7 @@ SURE = 0.3
 """Entropy, as a share of its maximum, below which a search counts as decided. NOTE: our choice."""
 
 
-def strings(found: Found) -> str:
-    """The space and the architecture, as text to copy."""
-    rows = {"space": found.facts["space"], "found": found.facts["architecture"]}
+def strings(facts: Mapping[str, Any]) -> str:
+    """The space and the architecture of a found.json, as text to copy."""
+    rows = {"space": facts["space"], "found": facts["architecture"]}
     return "".join(f'<p class="string">{name}: <code>{escape(text)}</code></p>' for name, text in rows.items())

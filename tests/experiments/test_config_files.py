@@ -16,10 +16,11 @@ from ssl_keras.experiments.checks import ConfigError
 from ssl_keras.experiments.config_files import from_dict, load_config, shipped, to_dict
 from ssl_keras.experiments.naming import named_architecture
 from ssl_keras.experiments.search import SearchSetup
-from ssl_keras.experiments.settings import Crops, Pretrain, Search
+from ssl_keras.experiments.settings import Crops, Pretrain, Search, Tune
+from ssl_keras.experiments.tune import TuneSetup
 
 ROOT = Path(__file__).parents[2]
-KINDS = {name: kind for kind in (Pretrain, Search) for name in shipped(kind)}
+KINDS = {name: kind for kind in (Pretrain, Search, Tune) for name in shipped(kind)}
 NAMES = sorted(shipped())
 
 
@@ -39,6 +40,8 @@ def test_each_loads_and_names_an_architecture(name: str) -> None:
     side = 32 if config.image_size == "auto" else config.image_size
     if isinstance(config, Search):
         assert cost_range(SearchSetup(replace(config, image_size=side)).space, config.budget.kind, (side, side, 3))
+    elif isinstance(config, Tune):
+        assert config.budget and TuneSetup(replace(config, image_size=side)).space.is_space
     else:
         assert cost(named_architecture(config.architecture, side), (side, side, 3)).params > 0
     assert config.out != "auto"
