@@ -74,6 +74,12 @@ class Constrained(keras_tuner.Oracle):
         return trial
 
     @keras_tuner.synchronized
+    def end_trial(self, trial: Any) -> None:
+        """As KerasTuner's, which remembers that a trial is at work until the next one begins."""
+        super().end_trial(trial)
+        self.save()
+
+    @keras_tuner.synchronized
     def lose(self, tuner_id: str) -> str | None:
         """Takes a worker for lost: its trial, whose number is returned, is for the next who asks."""
         trial = self.ongoing_trials.pop(tuner_id, None)
@@ -99,6 +105,8 @@ class Constrained(keras_tuner.Oracle):
         if self.failing:  # whoever starts it again has mended something
             self._retry_queue += self.end_order[-FAILURES:]
             del self.end_order[-FAILURES:]
+        ended = {*self.end_order}
+        self._retry_queue = [name for name in dict.fromkeys(self._retry_queue) if name not in ended]
 
     def _draw(self) -> random.Random:
         """All that is random about the next trial."""

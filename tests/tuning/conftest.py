@@ -37,7 +37,7 @@ class Experiment:
     def learner(self, architecture: Any, settings: Mapping[str, Any]) -> Any:
         encoder = sk.build_encoder(architecture, self.input_shape)
         size = encoder.embedding_size
-        model = self.kind(encoder, projector=sk.Projector(size, 8, 4), predictor=sk.Predictor(4, 8, 4), negatives=3)
+        model = self.kind(encoder, projector=sk.Projector(size, 8, 4), predictor=sk.Predictor(4, 8, 4), negatives=0)
         model.compile(keras.optimizers.SGD(settings.get("rate", 0.1), momentum=0.9))
         return model
 

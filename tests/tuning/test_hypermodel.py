@@ -2,17 +2,20 @@
 
 import fcntl
 import json
+import subprocess
+import sys
+import textwrap
 import threading
 from pathlib import Path
 
 import keras_tuner
 import numpy as np
 import pytest
-import tensorflow as tf
 
 import ssl_keras as sk
 from tests.tuning.conftest import SPACE, Experiment
 
+ROOT = Path(__file__).parents[2]
 WORTH = keras_tuner.Objective("worth", "max")
 
 
@@ -102,12 +105,12 @@ TUNERS = {
 }
 
 
-@pytest.mark.parametrize("kept", [True, False], ids=["with a folder", "without"])
-@pytest.mark.parametrize("name", TUNERS)
+@pytest.mark.parametrize(
+    ("name", "kept"),
+    [*((name, True) for name in TUNERS), pytest.param("hyperband", False, marks=pytest.mark.slow)],
+)
 def test_kerastuners_own_tuners(name: str, kept: bool, tmp_path: Path) -> None:
     """Each finds a network, and trains it as long as it says, whether checkpoints are kept or handed on by it."""
-    if name in ("random", "grid") and not kept:
-        pytest.skip("as with a folder")
     experiment = Experiment()
     space = "conv_c{4,8} | conv_s{1,2}_k1_c8"
     model = sk.ArchitectureHyperModel(space, experiment, folder=tmp_path / "networks" if kept else None)
@@ -184,15 +187,45 @@ def test_who_comes_second_to_a_network_waits(tmp_path: Path, experiment: Experim
     assert entered.is_set()
 
 
+TWO_REPLICAS = textwrap.dedent(
+    """
+    import json, sys
+    import keras_tuner, numpy as np, tensorflow as tf
+    import ssl_keras as sk
+    from tests.tuning.conftest import Experiment
+
+    cpu = tf.config.list_physical_devices("CPU")[0]
+    tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+
+    class Weighed(Experiment):
+        def score(self, learner):
+            replicas = learner.distribute_strategy.num_replicas_in_sync
+            total = sum(float(np.abs(np.asarray(each)).sum()) for each in learner.encoder.trainable_variables)
+            return {"worth": total, "steps": learner.step, "replicas": replicas}
+
+    found = []
+    for name in ("none", "mirrored"):
+        model = sk.ArchitectureHyperModel("conv_c{4,8}", Weighed(2, sk.ReLICv2), folder=f"{sys.argv[1]}/{name}")
+        tuner = keras_tuner.RandomSearch(
+            model, objective=keras_tuner.Objective("worth", "max"), max_trials=2, seed=1, directory=sys.argv[1],
+            project_name=f"tuner-{name}", distribution_strategy=sk.strategy(name),
+        )
+        tuner.search(verbose=0)
+        trials = [tuner.oracle.trials[key] for key in sorted(tuner.oracle.trials)]
+        found.append([{m: t.metrics.get_last_value(m) for m in ("worth", "steps", "replicas")} for t in trials])
+    print(json.dumps(found))
+    """
+)
+
+
+@pytest.mark.slow
 def test_under_two_replicas(tmp_path: Path) -> None:
-    """The same scores and steps as on one device, through a tuner that builds under the strategy."""
-    if len(tf.config.list_logical_devices("CPU")) < 2:
-        pytest.skip("one logical CPU device")
-    experiment = Experiment()
-    model = sk.ArchitectureHyperModel("conv_c{4,8}", experiment, folder=tmp_path / "networks")
-    tuner = keras_tuner.RandomSearch(
-        model, objective=WORTH, max_trials=1, directory=tmp_path, distribution_strategy=sk.strategy("mirrored")
+    """A tuner that builds under a strategy comes to the same weights as on one device."""
+    done = subprocess.run(
+        [sys.executable, "-c", TWO_REPLICAS, str(tmp_path)], cwd=ROOT, capture_output=True, text=True, check=False
     )
-    tuner.search(verbose=0)
-    assert [trial.status for trial in tuner.oracle.trials.values()] == ["COMPLETED"]
-    assert experiment.scored[0][1] == 2
+    assert done.returncode == 0, done.stderr[-2000:]
+    alone, mirrored = json.loads(done.stdout.strip().splitlines()[-1])
+    assert [trial["replicas"] for trial in alone + mirrored] == [1, 1, 2, 2]
+    assert all(trial["steps"] == 4 for trial in alone + mirrored)
+    assert [trial["worth"] for trial in mirrored] == pytest.approx([trial["worth"] for trial in alone], rel=1e-4)
