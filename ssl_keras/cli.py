@@ -31,6 +31,7 @@ VERBS: dict[str, type[Any]] = {
     "pretrain": settings.Pretrain,
     "search": settings.Search,
     "tune": settings.Tune,
+    "study": settings.Study,
     "latency": options.Latency,
     "launch": options.Launch,
     "evaluate": options.Evaluate,
@@ -224,7 +225,7 @@ def _explain_missing(error: ModuleNotFoundError) -> str | None:
 def _how_to_continue(words: Sequence[str]) -> str:
     if words and words[0] in ("pretrain", "search", "tune", "demo", "launch"):
         return "interrupted; the same command continues from the last checkpoint"
-    if words and words[0] == "masks":
+    if words and words[0] in ("masks", "study"):
         return "interrupted; the same command goes on where this one stopped"
     return "interrupted; nothing half-written was left behind"
 

@@ -79,14 +79,12 @@ def run_cell(
     name: str, config: Pretrain, base: Pretrain, label: str | None, passes: int, equal: str, tune: bool
 ) -> dict[str, Any]:
     """Trains one cell and judges it beside nothing else."""
-    setup, images = Setup(config), open_source(config.data)
+    images = open_source(config.data)
     train, test = held_out(images, config.seed) if tune else (images, images.split("test"))
     train = at_most(train, MOST_IMAGES, config.seed)
     # What is held out is not learned from either.
-    setup.__dict__["source"] = train
-    base_setup = Setup(base)
-    base_setup.__dict__["source"] = train
-    steps, macs = steps_of(setup, base_setup, passes, label)
+    setup = Setup(config, train)
+    steps, macs = steps_of(setup, Setup(base, train), passes, label)
     if equal == "passes":
         steps = passes // setup.batch_size
     schedule = Schedule(1, steps)

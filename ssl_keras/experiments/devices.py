@@ -21,3 +21,12 @@ def start(strategy: str | None) -> None:
             f"give --compute.strategy multiworker, or unset {distribution.CLUSTER}"
         )
     tf.config.list_logical_devices()
+
+
+def skip_graph_rewriting() -> None:
+    """Where there are only CPUs: a new graph's first step comes in half of the time, and no step is slower for it.
+
+    Measured on ResNets and MobileNets of 9 to 40 M multiply-adds; for work that makes many graphs and uses each little.
+    """
+    if all(device.device_type == "CPU" for device in tf.config.list_logical_devices()):
+        tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})

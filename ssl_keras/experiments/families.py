@@ -15,7 +15,7 @@ from ssl_keras.experiments.checks import ConfigError, amount_of
 from ssl_keras.experiments.options import Families
 from ssl_keras.experiments.run_folder import replacing
 from ssl_keras.reports.drawing import architecture_drawing
-from ssl_keras.reports.style import CSS
+from ssl_keras.reports.page import whole_page
 
 Listed = list[tuple[str, Architecture, Cost]]
 
@@ -52,8 +52,18 @@ def select(config: Families, side: int) -> Listed:
     families = STUDIES if config.family == "all" else (config.family,)
     everyone = [named for family in families for named in study(family, config.micro)]
     costs = [(name, network, cost(network, (side, side, 3))) for name, network in everyone]
-    params, macs = (_range(name, getattr(config, name)) for name in ("params", "macs"))
-    return [row for row in costs if params[0] <= row[2].params <= params[1] and macs[0] <= row[2].macs <= macs[1]]
+    return [row for row in costs if in_ranges(row[2], config.params, config.macs)]
+
+
+def in_ranges(spent: Cost, params: str | None, macs: str | None) -> bool:
+    """Whether a cost lies in ranges as people type them; None is any.
+
+    Raises:
+        ConfigError: A range is none.
+    """
+    ranges = {"params": params, "macs": macs}
+    bounds = {name: _range(name, text) for name, text in ranges.items()}
+    return all(low <= getattr(spent, name) <= high for name, (low, high) in bounds.items())
 
 
 def page(listed: Listed, side: int) -> str:
@@ -62,12 +72,7 @@ def page(listed: Listed, side: int) -> str:
         f"<section><h2>{escape(name)}</h2>{architecture_drawing(str(network), (side, side, 3))}</section>\n"
         for name, network, _ in listed
     )
-    return f"""<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark"><title>Networks of the study · ssl_keras</title>
-<style>{CSS}</style></head><body><header><h1>Networks of the study</h1></header>
-{drawings}</body></html>
-"""
+    return whole_page("Networks of the study", f"<header><h1>Networks of the study</h1></header>\n{drawings}")
 
 
 def _range(name: str, text: str | None) -> tuple[float, float]:

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from tyro.conf import Positional, arg
 
 from ssl_keras.experiments.checks import ConfigError, at_least, check_types, within
-from ssl_keras.experiments.settings import Folder, Images, Minutes, OptionalFolder, Source
+from ssl_keras.experiments.settings import Folder, Images, Minutes, OptionalFolder, Range, Source
 
 Format = Literal["keras", "savedmodel", "litert", "onnx"]
 Protocol = Literal[
@@ -26,7 +26,6 @@ Protocol = Literal[
     "segmentation",
 ]
 Yardstick = Literal["pixels", "untrained", "supervised"]
-Range = Annotated[str | None, arg(metavar="LOW..HIGH")]
 EncoderPath = Positional[Annotated[str, arg(metavar="RUN_OR_ENCODER")]]
 
 

@@ -11,7 +11,7 @@ import os
 import shutil
 import socket
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -148,6 +148,25 @@ class RunFolder:
         write_json(path, self.config)
 
 
+def same_or_new(path: Path, config: Mapping[str, Any], kind: type[Pretrain], may_differ: Sequence[str]) -> None:
+    """Writes a config; where there is one, it shall be the same, but for what may differ and `MAY_DIFFER`.
+
+    Args:
+        path: Of the file, in a folder of its own.
+        config: As plain JSON types.
+        kind: Of the config.
+        may_differ: First parts of fields; the file then has the new values.
+
+    Raises:
+        ConfigError: The first other field is named, or the folder holds other things.
+    """
+    if path.is_file():
+        _refuse_other_run(path.parent, _held(path, kind), config, (*MAY_DIFFER, *may_differ))
+    elif held := contents(path.parent):
+        raise ConfigError(f"{path.parent} is not empty (it holds {held[0]}): choose another folder with --out")
+    write_json(path, config)
+
+
 def refuse_other(folder: Path, wanted: Mapping[str, Any]) -> None:
     """Refuses a folder that holds other things than a run, or a run that differs in a wanted field.
 
@@ -197,10 +216,12 @@ def _take_lock(folder: Path) -> TextIO:
     return file
 
 
-def _refuse_other_run(folder: Path, held: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
+def _refuse_other_run(
+    folder: Path, held: Mapping[str, Any], wanted: Mapping[str, Any], may_differ: Sequence[str] = MAY_DIFFER
+) -> None:
     there, here = flat(held), flat(wanted)
     for key in [*here, *(key for key in there if key not in here)]:
-        if key.split(".")[0] not in MAY_DIFFER and there.get(key) != here.get(key):
+        if key.split(".")[0] not in may_differ and there.get(key) != here.get(key):
             raise ConfigError(
                 f"{folder} holds a run with {key} = {there.get(key)!r}, not {here.get(key)!r}: "
                 "choose another folder with --out, or remove this one"

@@ -289,6 +289,47 @@ class Search(Budgeted):
 
 
 @dataclass(frozen=True)
+class Study(Pretrain):
+    """Judge many architectures, trained alike, in many scenarios."""
+
+    networks: tuple[str, ...] = ("resnet", "mobilenet")
+    """Families of the study (arXiv 2203.08130), single networks of it, or NAME=ARCHITECTURE."""
+    micro: int | None = 8
+    """Filters of the families' first stage, in place of 64 or 16, and the stem of small images. None: as published."""
+    params: Range = None
+    """Only networks of the families with so many parameters: 12e6..30e6, 10M.. or ..10M."""
+    macs: Range = None
+    """Only those with so many multiply-adds an image."""
+    count: Images = None
+    """Only so many of the families, drawn with the seed, the families in turn; a larger count adds to it. None: all."""
+    seeds: tuple[int, ...] = (0,)
+    """Of the trainings."""
+    repeated: Images = None
+    """Networks that are trained with every seed, the first of the order; the others with the first. None: all."""
+    scenarios: Annotated[tuple[str, ...], arg(aliases=("--suite",))] = ("small",)
+    """Suites or single scenarios."""
+    train_images: int = 2000
+    """Labelled images per scenario, at most, drawn with the seed."""
+    test_images: int = 1000
+    """Test images per scenario, at most, drawn with the seed."""
+    retry: bool = False
+    """Do again what failed."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        at_least(self, train_images=2, test_images=2)
+        for name in ("networks", "seeds", "scenarios"):
+            if not getattr(self, name):
+                raise ConfigError(f"{name} is empty: give some, or leave it")
+        for name in ("count", "repeated"):
+            if getattr(self, name) is not None:
+                at_least(self, **{name: 0})
+        for name, instead in (("architecture", "networks"), ("minutes", "epochs"), ("init", "networks")):
+            if getattr(self, name) != Pretrain.__dataclass_fields__[name].default:
+                raise ConfigError(f"{name} is {getattr(self, name)}, which a study does not take: give {instead}")
+
+
+@dataclass(frozen=True)
 class Tuning:
     """How networks are chosen, before the best of them is trained anew."""
 
@@ -332,5 +373,5 @@ class Tune(Budgeted):
 
 LEARNING = ("pretrain", "search")
 """Verbs that can be launched as several workers that learn together."""
-EXPERIMENTS = (*LEARNING, "tune")
+EXPERIMENTS = (*LEARNING, "tune", "study")
 """Verbs that take an experiment, with its options beside it, and can be planned by --dry-run."""

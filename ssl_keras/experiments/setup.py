@@ -62,16 +62,21 @@ class Schedule:
 class Setup:
     """What a config names, made on demand; equal configs give equal things.
 
+    Attributes:
+        config: What is named.
+        images: What the config's ``data`` names, where it is open already.
+
     Raises:
         ConfigError: From any part: the batch exceeds the data, the views do not fit, and so on.
     """
 
     config: Pretrain
+    images: Source | None = None
 
     @cached_property
     def source(self) -> Source:
         """The images to learn from."""
-        source = open_source(self.config.data, data_dir=self.config.data_dir)
+        source = self.images or open_source(self.config.data, data_dir=self.config.data_dir)
         if self.config.images is not None:
             source = take(source, self.config.images, self.config.seed)
         if source.size < 2:

@@ -196,6 +196,11 @@ def blank(width: float, height: float, ink: Ink) -> tuple[Figure, Axes]:
 
 def png(figure: Figure) -> bytes:
     """The figure as bytes, on a transparent ground."""
+    return drawn(figure, "png", transparent=True)
+
+
+def drawn(figure: Figure, kind: str, *, transparent: bool = False) -> bytes:
+    """The figure as the bytes of a file, "png" or "svg"."""
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=DPI, transparent=True)
+    figure.savefig(buffer, format=kind, dpi=DPI, transparent=transparent)
     return buffer.getvalue()

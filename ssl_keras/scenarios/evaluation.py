@@ -156,6 +156,23 @@ def _by_source(scenarios: Sequence[Scenario]) -> list[list[Scenario]]:
     return list(groups.values())
 
 
+def open_splits(
+    scenario: Scenario, image_size: int, data_dir: str | PathLike[str] | None = None
+) -> tuple[Source, Source]:
+    """The images that a scenario's protocols learn from, and those that they are judged on.
+
+    Raises:
+        ValueError, OSError: they are not there; the message says how to get them.
+    """
+    prepared = isinstance(scenario.source, str) and scenario.source.startswith("tfds:")
+    spec = f"{scenario.source}:{scenario.train}" if prepared else scenario.spec(image_size, data_dir)
+    source = open_source(spec, data_dir=data_dir)
+    # A source that was opened without a split is often its train split already: do not read it twice.
+    train = source if source.name.endswith(f":{scenario.train}") else source.split(scenario.train)
+    elsewhere = ":" in scenario.test
+    return train, open_source(scenario.test, data_dir=data_dir) if elsewhere else source.split(scenario.test)
+
+
 def _open(
     group: Sequence[Scenario],
     image_size: int,
@@ -165,15 +182,9 @@ def _open(
 ) -> list[Source]:
     """Train and test split; nothing, and a note, where a set is absent."""
     first = group[0]
-    prepared = isinstance(first.source, str) and first.source.startswith("tfds:")
-    absent = prepared or (isinstance(first.source, str) and first.source.startswith(FOLDER))
+    absent = isinstance(first.source, str) and first.source.startswith(("tfds:", FOLDER))
     try:
-        spec = f"{first.source}:{first.train}" if prepared else first.spec(image_size, data_dir)
-        source = open_source(spec, data_dir=data_dir)
-        # A source that was opened without a split is often its train split already: do not read it twice.
-        train = source if source.name.endswith(f":{first.train}") else source.split(first.train)
-        elsewhere = ":" in first.test
-        test = open_source(first.test, data_dir=data_dir) if elsewhere else source.split(first.test)
+        train, test = open_splits(first, image_size, data_dir)
     except (ValueError, OSError) as error:
         if not absent:
             raise

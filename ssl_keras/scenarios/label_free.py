@@ -11,7 +11,7 @@ from ssl_keras.data.sources import Source
 from ssl_keras.data.views import PRESET_SIZES, Views, view_batches
 from ssl_keras.learning.measures import Floats, alignment, alpha_req, normalized, rankme, uniformity
 
-IMAGES, BATCH = 1024, 128
+IMAGES, BATCH = 1024, 256
 CLUSTERS = 32
 SCORES = ("RankMe", "α-ReQ", "alignment", "uniformity", "clusters kept")
 """Names of the scores; the report says how to read them."""

@@ -1,6 +1,8 @@
 """Test images that are training images too."""
 
 import hashlib
+import weakref
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -25,8 +27,22 @@ def copies(train: Source, test: Source) -> list[str]:
     ]
 
 
+_counted: WeakKeyDictionary[Source, tuple[weakref.ref[Source], tuple[int, int]]] = WeakKeyDictionary()
+
+
 def count(train: Source, test: Source) -> tuple[int, int]:
-    """Test images that are, at `SIDE` pixels, exact copies of a training image; and those that nearly are."""
+    """Test images that are, at `SIDE` pixels, exact copies of a training image; and those that nearly are.
+
+    Counted once for two sources that stay open, however many encoders are judged on them.
+    """
+    if test in _counted and _counted[test][0]() is train:
+        return _counted[test][1]
+    found = _count(train, test)
+    _counted[test] = (weakref.ref(train), found)
+    return found
+
+
+def _count(train: Source, test: Source) -> tuple[int, int]:
     known, asked = (extract(RawPixels(SIDE), source, SIDE) for source in (train, test))
     hashes = {_digest(row) for row in known}
     exact = np.array([_digest(row) in hashes for row in asked])
