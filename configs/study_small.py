@@ -5,7 +5,7 @@ same 20 000 images of tiny_imagenet for as many image-passes, with rate and temp
 trials on CIFAR-10. Sixteen of them are trained with three seeds, which tells how much of a difference is luck.
 
 Command:  ssl-keras study study_small, once a core; with --mode simclr --optimization.target-ema none --out
-          runs/study_small_simclr --count 16 for SimCLR
+          studies/small_simclr --count 16 for SimCLR
 Hardware: two CPU cores
 Time:     unmeasured
 Result:   unmeasured
@@ -28,6 +28,6 @@ config = Study(
     loss=BASE.loss,
     heads=BASE.heads,
     optimization=BASE.optimization,
-    out="runs/study_small",
+    out="studies/small",
 )
 """As a ReLICv2 cell of `ssl_keras.configs.ablations.relicv2`, but for networks, images and length."""
