@@ -7,6 +7,7 @@ where KerasTuner's environment variables say so: the chief writes, the workers t
 """
 
 import json
+import logging
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
@@ -232,6 +233,8 @@ def run(config: Tune) -> Path:
         OSError: The data or the folder cannot be used.
         ValueError: The objective names nothing, or the budget affords nothing.
     """
+    # Every trial traces a network of its own, which TensorFlow would advise against each time.
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
     setup = TuneSetup(config)
     name = run_name(config.data, f"tune@{config.tuning.oracle}", config.seed, config.mode)
     out = Path(config.out if config.out != "auto" else f"runs/{name}")

@@ -166,8 +166,8 @@ class ArchitectureHyperModel(keras_tuner.HyperModel):
             model: it.
             *args: ignored; the experiment has the data.
             epochs: up to which it learns, of a schedule of the experiment's whole length.
-            initial_epoch: how far it has come, where its weights were handed on without a folder, as Hyperband does;
-                with a folder its own checkpoint says so.
+            initial_epoch: at which it begins, as Keras counts: schedule and data go on from there, as after
+                Hyperband's handing on of weights. A checkpoint in the folder knows better.
             callbacks: given to Keras.
             **kwargs: given to Keras.
 

@@ -74,12 +74,6 @@ class Constrained(keras_tuner.Oracle):
         return trial
 
     @keras_tuner.synchronized
-    def end_trial(self, trial: Any) -> None:
-        """As KerasTuner's, which remembers that a trial is at work until the next one begins."""
-        super().end_trial(trial)
-        self.save()
-
-    @keras_tuner.synchronized
     def lose(self, tuner_id: str) -> str | None:
         """Takes a worker for lost: its trial, whose number is returned, is for the next who asks."""
         trial = self.ongoing_trials.pop(tuner_id, None)
@@ -105,7 +99,7 @@ class Constrained(keras_tuner.Oracle):
         if self.failing:  # whoever starts it again has mended something
             self._retry_queue += self.end_order[-FAILURES:]
             del self.end_order[-FAILURES:]
-        ended = {*self.end_order}
+        ended = {*self.end_order}  # KerasTuner counts the last of them among those at work too
         self._retry_queue = [name for name in dict.fromkeys(self._retry_queue) if name not in ended]
 
     def _draw(self) -> random.Random:

@@ -101,14 +101,14 @@ class ArchitectureTuner(keras_tuner.Tuner):
     def _told(self, number: str) -> str:
         oracle = self.own_oracle
         trial, done = oracle.trials[number], len(oracle.end_order)
-        architecture = self.hypermodel.architecture(trial.hyperparameters.values)
+        network = self.hypermodel.spelling(trial.hyperparameters.values)
         score = f"{trial.score:.4g}" if trial.status == "COMPLETED" else f"failed ({_last_line(trial.message)})"
         best = oracle.get_best_trials()[0]
         sofar = f", best {best.score:.4g} of trial {best.trial_id}" if best.status == "COMPLETED" else ""
         left = (oracle.max_trials - done) * statistics.mean(self._spent) / 60
         return (
             f"trial {number}, {done} of {oracle.max_trials}: {oracle.objective.name} {score}{sofar}; "
-            f"{architecture}; {left:.0f} min left"
+            f"{network}; {left:.1f} min left"
         )
 
     def _describe(self) -> None:

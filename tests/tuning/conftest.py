@@ -1,6 +1,6 @@
 """An experiment at the size of a test: what it learned from and how far is counted."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import keras
@@ -15,12 +15,15 @@ IMAGES = np.random.default_rng(0).integers(0, 256, (16, 8, 8, 3), np.uint8)
 
 
 class Quick(sk.ReLICv2):
-    """Learns from the same random views in every step, with nothing traced."""
+    """Learns from the same random views in every step, with nothing traced; tells the step that it begins with."""
+
+    started: Callable[[int], None]
 
     def compile(self, optimizer: Any, **kwargs: Any) -> None:
         super().compile(optimizer, run_eagerly=True, jit_compile=False)
 
     def batches(self, stream: Any, start_step: int) -> Any:
+        self.started(start_step)
         return tf.data.Dataset.from_tensors({"large": tf.random.stateless_uniform((4, 2, 8, 8, 3), (0, 0))}).repeat()
 
 
@@ -33,11 +36,13 @@ class Experiment:
         self.epochs, self.kind = epochs, kind
         self.scored: list[tuple[str, int]] = []
         self.rates: list[float] = []
+        self.starts: list[int] = []
 
     def learner(self, architecture: Any, settings: Mapping[str, Any]) -> Any:
         encoder = sk.build_encoder(architecture, self.input_shape)
         size = encoder.embedding_size
         model = self.kind(encoder, projector=sk.Projector(size, 8, 4), predictor=sk.Predictor(4, 8, 4), negatives=0)
+        model.started = self.starts.append
         model.compile(keras.optimizers.SGD(settings.get("rate", 0.1), momentum=0.9))
         return model
 

@@ -121,8 +121,11 @@ def test_kerastuners_own_tuners(name: str, kept: bool, tmp_path: Path) -> None:
     for trial in trials:
         epochs = trial.hyperparameters.values.get("tuner/epochs", 1)
         assert trial.metrics.get_last_value("steps") == 2 * epochs
-    if name == "hyperband":
-        assert any(trial.hyperparameters.values["tuner/initial_epoch"] for trial in trials)
+    if name == "hyperband":  # steps that were made are not made again
+        begun = [
+            trial.hyperparameters.values["tuner/initial_epoch"] for _, trial in sorted(tuner.oracle.trials.items())
+        ]
+        assert any(begun) and experiment.starts == [2 * epoch for epoch in begun]
     best = tuner.get_best_models()[0]
     spelled = model.architecture(tuner.get_best_hyperparameters()[0].values)
     assert str(best.encoder.architecture) == str(spelled)
@@ -138,6 +141,7 @@ def test_training_goes_on_from_its_checkpoint_as_if_it_had_not_stopped(tmp_path:
             hp = keras_tuner.HyperParameters()
             learner = model.build(hp)
             assert model.fit(hp, learner, epochs=epochs)["steps"] == 2 * epochs
+        assert learner.step == 6
         found.append([np.array(variable) for variable in learner.variables])
     for whole, parts in zip(*found, strict=True):
         np.testing.assert_array_equal(whole, parts)
@@ -154,6 +158,36 @@ def test_a_network_that_was_judged_is_not_trained_again(tmp_path: Path) -> None:
         assert model.fit(hp, learner)["steps"] == learner.step == 2
     assert len(experiment.scored) == 1 and len([*tmp_path.iterdir()]) == 1
     assert json.loads((model.place(hp.values) / "scores.json").read_text())["1"]["worth"] == 4
+
+
+def test_epochs_that_were_trained_are_not_trained_again(tmp_path: Path) -> None:
+    experiment = Experiment(epochs=4)
+    model = sk.ArchitectureHyperModel(SPACE, experiment, folder=tmp_path)
+    for epochs in (1, 3, None):
+        hp = keras_tuner.HyperParameters()
+        model.fit(hp, model.build(hp), epochs=epochs)
+    assert experiment.starts == [0, 2, 6] and [step for _, step in experiment.scored] == [2, 6, 8]
+
+
+def test_the_first_epoch_can_be_a_later_one(experiment: Experiment) -> None:
+    model = sk.ArchitectureHyperModel(SPACE, experiment)
+    hp = keras_tuner.HyperParameters()
+    assert model.fit(hp, model.build(hp), epochs=3, initial_epoch=2)["steps"] == 6
+    assert experiment.starts == [4]
+
+
+def test_kerastuner_can_load_what_it_did_not_train(tmp_path: Path) -> None:
+    """A second tuner over the same networks finds them judged; their weights are handed to it all the same."""
+    experiment = Experiment()
+    model = sk.ArchitectureHyperModel("conv_c{4,8}", experiment, folder=tmp_path / "networks")
+    weights = []
+    for name in ("one", "other"):
+        tuner = keras_tuner.GridSearch(model, objective=WORTH, directory=tmp_path, project_name=name)
+        tuner.search(verbose=0)
+        weights.append([np.asarray(each) for each in tuner.get_best_models()[0].encoder.trainable_variables])
+    assert len(experiment.starts) == len(experiment.scored) == 2
+    for first, second in zip(*weights, strict=True):
+        np.testing.assert_array_equal(first, second)
 
 
 def test_settings_reach_the_learner(tmp_path: Path) -> None:

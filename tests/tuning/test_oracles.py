@@ -120,19 +120,20 @@ def test_a_budget_that_nothing_meets_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ORACLES)
 def test_the_seed_decides_and_an_interruption_changes_nothing(name: str, tmp_path: Path) -> None:
     """Also where the oracle died before it knew of its last trial."""
-    whole = run(oracle_of(name, tmp_path / "whole", model_of(epochs=4), trials=9))
-    cut = oracle_of(name, tmp_path / "cut", model_of(epochs=4), trials=9)
+    model = model_of(LARGE, None, epochs=4)
+    whole = run(oracle_of(name, tmp_path / "whole", model, trials=9))
+    cut = oracle_of(name, tmp_path / "cut", model, trials=9)
     first = run(cut, most=5)
     state = tmp_path / "cut" / "oracle" / "oracle.json"
     shutil.copy(state, tmp_path / "before.json")
     cut.create_trial("one")
     if name != "hyperband":  # whose brackets stand in that file
         shutil.copy(tmp_path / "before.json", state)
-    again = oracle_of(name, tmp_path / "cut", model_of(epochs=4), trials=9)
+    again = oracle_of(name, tmp_path / "cut", model, trials=9)
     again.reload()
     assert first + run(again) == whole
     if name != "grid":
-        assert run(oracle_of(name, tmp_path / "other", model_of(epochs=4), trials=9, seed=1)) != whole
+        assert run(oracle_of(name, tmp_path / "other", model, trials=9, seed=1)) != whole
 
 
 def test_children_differ_from_the_living_in_one_decision(tmp_path: Path) -> None:
