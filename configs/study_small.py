@@ -1,7 +1,7 @@
 """No network rules them all, at 32 px: micro ResNets and MobileNets, trained by ReLICv2, judged in eleven scenarios.
 
 Fifty variants of each family (first stage of 8 filters), drawn from the study's (arXiv 2203.08130); all learn from the
-same 20 000 images of tiny_imagenet for as many image-passes, with rate and temperature as chosen for a ResNet-18 in
+same 12 000 images of tiny_imagenet for as many image-passes, with rate and temperature as chosen for a ResNet-18 in
 trials on CIFAR-10. Sixteen of them are trained with three seeds, which tells how much of a difference is luck.
 
 Command:  ssl-keras study study_small, once a core; with --mode simclr --optimization.target-ema none --out
@@ -17,13 +17,12 @@ from ssl_keras.experiments.settings import Study
 
 config = Study(
     data="tfds:tiny_imagenet",
-    images=20_000,
     count=100,
     repeated=16,
     seeds=(0, 1, 2),
     image_size=32,
     batch_size=256,
-    epochs=2,
+    epochs=3,
     views=BASE.views,
     loss=BASE.loss,
     heads=BASE.heads,

@@ -184,6 +184,8 @@ def run(config: Study) -> Path:
     check_writable(out)
     setup = StudySetup(config)
     trials = setup.trials
+    own = setup.of(next(iter(trials.values())))
+    _ = own.source, own.batch_size, own.masks, own.views  # what no trial could do is refused before the first
     same_or_new(out / "study.json", to_dict(config), Study, MAY_GROW)
     queue = Queue(out, list(trials))
     if config.retry:
@@ -307,16 +309,22 @@ def write_table(folder: Path, results: list[dict[str, Any]]) -> None:
 
 def finish(out: Path, queue: Queue) -> None:
     """Says what is done, what is not and why, and where the results are."""
-    for name, reason in queue.failures().items():
-        CONSOLE.print(f"[red]failed:[/] {name}: {reason}", soft_wrap=True, markup=True)
-    if queue.failures():
-        CONSOLE.print("--retry does them again")
+    for reason, names in _by_reason(queue.failures()).items():
+        shown = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
+        pretrain.warn(f"{len(names)} failed: {reason} ({shown}; failed/ has the tracebacks, --retry does them again)")
     if others := queue.open_items():
         CONSOLE.print(f"{len(others)} trials are in the hands of other processes; start again if one of them is lost")
     results = queue.results()
     write_table(out, results)
     if results:
         CONSOLE.print(f"results: {out / 'table.csv'}\nreport: {write_study_report(out)}", soft_wrap=True)
+
+
+def _by_reason(failures: Mapping[str, str]) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for name, reason in failures.items():
+        found.setdefault(reason, []).append(name)
+    return found
 
 
 def _progress(name: str, result: Mapping[str, Any] | None, queue: Queue, seconds: float) -> str:
