@@ -5,6 +5,7 @@ and draws whatever is random from its seed and the number of the trial: what is 
 KerasTuner would count it, train nothing, and give up at the third.
 """
 
+import contextlib
 import itertools
 import json
 import random
@@ -16,6 +17,8 @@ import keras_tuner
 import numpy as np
 from keras_tuner.oracles import BayesianOptimizationOracle, HyperbandOracle, RandomSearchOracle
 
+from ssl_keras.architecture.derivation import readable
+from ssl_keras.architecture.grammar import ArchitectureError
 from ssl_keras.tuning.hypermodel import ArchitectureHyperModel, Values, write_whole
 
 DRAWS = 2000
@@ -44,16 +47,21 @@ class Constrained(keras_tuner.Oracle):
         ValueError: nothing was found that the budget affords.
     """
 
+    trials: dict[str, Any]
+    _retry_queue: list[str]
+
     def __init__(self, hypermodel: ArchitectureHyperModel, *, seed: int = 0, trials: int, **kwargs: Any) -> None:
         self.hypermodel = hypermodel
-        self.trials: dict[str, Any] = {}
         # KerasTuner raises at three failures, which in a chief ends neither it nor its workers: see `failing`.
         super().__init__(seed=seed + 1, max_consecutive_failed_trials=-1, **kwargs)
         self.max_trials = trials
         self.verbose = 0
         hypermodel.declare_hyperparameters(self.hyperparameters)
         if self._random_values() is None:
-            raise ValueError(f"of {DRAWS} networks drawn from the space none is within {hypermodel.budget}: give more")
+            raise ValueError(
+                f"of {DRAWS} networks drawn from the space none is within {hypermodel.budget} ({self._cheapest()}): "
+                "give more"
+            )
 
     @property
     def failing(self) -> bool:
@@ -111,6 +119,15 @@ class Constrained(keras_tuner.Oracle):
         draw, known = self._draw(), self._tried()
         points = ({name: draw.choice(values) for name, values in self._axes().items()} for _ in range(DRAWS))
         return self._first_new(points, known)
+
+    def _cheapest(self) -> str:
+        """What a network costs at least, as far as draws tell."""
+        model, draw, costs = self.hypermodel, self._draw(), list[float]()
+        for _ in range(DRAWS):
+            values = {name: draw.choice(choices) for name, choices in self._axes().items()}
+            with contextlib.suppress(ArchitectureError):
+                costs.append(model.cost(model.architecture(values))[model.budget.kind if model.budget else "macs"])
+        return f"the cheapest has {readable(min(costs))}" if costs else "none can be built"
 
     def _axes(self) -> dict[str, list[Any]]:
         """Hyper-parameter to its values."""

@@ -16,11 +16,11 @@ from ssl_keras.experiments.checks import ConfigError
 from ssl_keras.experiments.config_files import from_dict, load_config, shipped, to_dict
 from ssl_keras.experiments.naming import named_architecture
 from ssl_keras.experiments.search import SearchSetup
-from ssl_keras.experiments.settings import Crops, Pretrain, Search, Tune
+from ssl_keras.experiments.settings import Crops, Pretrain, Search, Study, Tune
 from ssl_keras.experiments.tune import TuneSetup
 
 ROOT = Path(__file__).parents[2]
-KINDS = {name: kind for kind in (Pretrain, Search, Tune) for name in shipped(kind)}
+KINDS = {name: kind for kind in (Pretrain, Search, Tune, Study) for name in shipped(kind)}
 NAMES = sorted(shipped())
 
 

@@ -11,9 +11,11 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.util.tensor_util import make_ndarray
 
 import ssl_keras as sk
+from ssl_keras.architecture.latency import blocks_of
 from ssl_keras.data.sources.embedded import DigitsSource
 from ssl_keras.experiments import tune as verb
 from ssl_keras.experiments.checks import ConfigError
+from ssl_keras.experiments.run_folder import write_json
 from ssl_keras.experiments.settings import Budgeted, Heads, Tune, Tuning
 from ssl_keras.learning.checkpoints import Checkpoints
 
@@ -143,6 +145,26 @@ def test_trials_are_judged_on_training_images_alone(monkeypatch: pytest.MonkeyPa
     assert 0 < value <= 100 and setup.goal.measure(encoder)["digits/knn"] == value
     with pytest.raises(AssertionError, match="test split"):
         sk.scenarios.run(encoder, "digits", image_size=8, protocols=["knn"])
+
+
+def test_time_is_a_budget_and_an_axis_where_there_is_a_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Milliseconds by block: those at stride 2 take twice as long here, so what is cheaper is not faster."""
+    blocks = {key: 2.0 if " s2 " in key else 1.0 for key in blocks_of(sk.parse(TINY.architecture), (8, 8, 3))}
+    write_json(table := tmp_path / "latency.json", sk.LatencyTable("a desk", 0.5, blocks).to_json())
+    config = replace(TINY, macs=None, latency=3.5, latency_table=str(table), tuning=replace(TINY.tuning, trials=9))
+    monkeypatch.setattr(verb.ArchitectureTuner, "run_trial", lambda *_: {"digits/knn": 1.0})
+    found = verb.tune(verb.TuneSetup(config), tmp_path / "tune")
+    front = json.loads((tmp_path / "tune" / "pareto.json").read_text())
+    assert front["axes"] == {"digits/knn": "max", "macs": "min", "latency": "min"}
+    rows = json.loads((tmp_path / "tune" / "trials.json").read_text())["rows"]
+    for row in rows:
+        expected = 0.5 + sum(2.0 if "_s2" in stage else 1.0 for stage in row["architecture"].split(" | "))
+        assert row["latency"] == expected <= 3.5
+    assert len({row["latency"] for row in rows}) > 1 and found["cost"]["latency"] == rows[0]["latency"]
+    assert (tmp_path / "tune" / "pareto-latency.png").is_file()
+    write_json(table, sk.LatencyTable("a desk", 0.5, {}).to_json())
+    with pytest.raises(ConfigError, match=r"lacks \d+ blocks of the space, .* measure them with ssl-keras latency"):
+        verb.tune(verb.TuneSetup(config), tmp_path / "other")
 
 
 @pytest.mark.slow

@@ -113,8 +113,12 @@ def test_settings_are_part_of_what_is_tried(tmp_path: Path) -> None:
 
 
 def test_a_budget_that_nothing_meets_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="none is within 10 multiply-adds: give more"):
+    cheapest = min(sk.cost(network, (8, 8, 3)).macs for network in affordable(SPACE, sk.Budget(macs=1e9)))
+    said = rf"none is within 10 multiply-adds \(the cheapest has {cheapest / 1000:.3g} k\): give more"
+    with pytest.raises(ValueError, match=said):
         oracle_of("random", tmp_path, model_of(budget=sk.Budget(macs=10)))
+    with pytest.raises(ValueError, match="none can be built"):
+        oracle_of("random", tmp_path, model_of("conv_c{4,8} | conv_g3_c6", sk.Budget(macs=1e9)))
 
 
 @pytest.mark.parametrize("name", ORACLES)
