@@ -2,26 +2,33 @@
 
 import resource
 import sys
+import time
 from dataclasses import replace
 
 import keras
 import numpy as np
 
+from ssl_keras.architecture.cost import cost
 from ssl_keras.architecture.spaces import family_at
 from ssl_keras.data.views import ViewBatches
-from ssl_keras.experiments import pretrain
+from ssl_keras.experiments import pretrain, study
 from ssl_keras.experiments.checks import ConfigError
+from ssl_keras.experiments.devices import without_graph_rewriting
 from ssl_keras.experiments.progress import CONSOLE, show
-from ssl_keras.experiments.search import SearchSetup, describe, pretraining, refuse_early
-from ssl_keras.experiments.settings import Pretrain, Search, Tune
+from ssl_keras.experiments.queue import Queue
+from ssl_keras.experiments.search import SearchSetup, describe, refuse_early
+from ssl_keras.experiments.settings import Pretrain, Search, Study, Tune, pretraining
 from ssl_keras.experiments.setup import Schedule, Setup
 from ssl_keras.experiments.tune import TuneSetup, typical
 from ssl_keras.experiments.tune import describe as describe_tuning
 from ssl_keras.experiments.tune import refuse_early as refuse_tuning
 from ssl_keras.learning.search import ArchitectureSearch
 from ssl_keras.networks.encoder import Encoder
+from ssl_keras.scenarios import suite
 
 STEPS = 10
+PROBES = 4
+"""Networks of a study that are timed."""
 
 
 def run(config: Pretrain) -> None:
@@ -34,6 +41,8 @@ def run(config: Pretrain) -> None:
         _plan_search(config)
     elif isinstance(config, Tune):
         _plan_tuning(config)
+    elif isinstance(config, Study):
+        _plan_study(config)
     else:
         _plan_pretraining(Setup(config))
     CONSOLE.print(f"  memory so far: {_peak_gib():.1f} GiB; nothing was written")
@@ -103,6 +112,45 @@ def _seconds_of_both(searching: ArchitectureSearch, batches: ViewBatches) -> tup
     moving = float(np.median(times[moves]))
     plain = times[~moves & (number > 1)]  # the first of these traces
     return float(np.median(plain)) if len(plain) else moving, moving
+
+
+def _plan_study(config: Study) -> None:
+    """Times networks from the cheapest to the dearest; between them time is taken to go with multiply-adds."""
+    setup = study.StudySetup(config)
+    study.refuse_early(setup)
+    queue = Queue(study.place(config), list(setup.trials))
+    shape = (setup.side, setup.side, 3)
+    macs = {name: cost(network, shape).macs for name, network in setup.networks.items()}
+    by_cost = sorted(macs, key=lambda name: macs[name])
+    probed = [by_cost[round(place)] for place in np.linspace(0, len(macs) - 1, min(PROBES, len(macs)))]
+    first = config.seeds[0]
+    with Setup(pretraining(config), setup.images).computing(), without_graph_rewriting():
+        seconds = [_seconds_of_trial(setup.of(setup.trials[f"{name}-seed{first}"]), config) for name in probed]
+    show("Would study", study.describe(setup, queue))
+    known = [macs[name] for name in probed]
+    every = [float(np.interp(macs[setup.trials[item].network], known, seconds)) for item in queue.open_items()]
+    hours = sum(every) / 3600
+    CONSOLE.print(
+        f"  time: {hours:.1f} hours of one process, {60 * hours / max(1, len(every)):.1f} minutes a trial, opening the "
+        f"scenarios aside; judged by {len(probed)} networks"
+    )
+
+
+def _seconds_of_trial(setup: Setup, config: Study) -> float:
+    """Tracing and learning by ten steps, and the forward passes of judging by one batch."""
+    keras.backend.clear_session()
+    begun = time.monotonic()
+    schedule = setup.schedule()
+    learner = setup.learner(schedule)
+    a_step = float(np.median(pretrain.step_times(learner, setup.batches(), STEPS)))
+    traced = time.monotonic() - begun - STEPS * a_step
+    images = np.zeros((setup.batch_size, *setup.input_shape), np.float32)
+    learner.encoder.predict_on_batch(images)
+    begun = time.monotonic()
+    learner.encoder.predict_on_batch(images)
+    an_image = (time.monotonic() - begun) / len(images)
+    scenarios = len(suite.find(config.scenarios))
+    return traced + schedule.steps * a_step + scenarios * (config.train_images + config.test_images) * an_image
 
 
 def _tell(what: str, schedule: Schedule, seconds: float) -> None:

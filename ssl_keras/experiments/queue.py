@@ -30,14 +30,12 @@ class Queue:
     """Named items of work in a folder.
 
     Args:
-        folder: Shared by all who work on it; made if absent.
+        folder: Shared by all who work on it; made when work begins.
         names: Of the items, in the order to do them; names of files.
     """
 
     def __init__(self, folder: Path, names: Sequence[str]) -> None:
         self.folder, self.names = folder, tuple(names)
-        for part in ("finished", "failed", "leases"):
-            (folder / part).mkdir(parents=True, exist_ok=True)
 
     def finished(self, name: str) -> Path:
         """Where an item's result is, or will be."""
@@ -76,6 +74,7 @@ class Queue:
         Yields:
             Every item that this process did, and its result, None for a failure.
         """
+        (self.folder / "leases").mkdir(parents=True, exist_ok=True)
         while item := self._claim():
             name, lease = item
             try:

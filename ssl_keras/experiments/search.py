@@ -28,7 +28,7 @@ from ssl_keras.experiments.naming import named_architecture, run_name
 from ssl_keras.experiments.options import Evaluate
 from ssl_keras.experiments.progress import CONSOLE, show
 from ssl_keras.experiments.run_folder import RunFolder, check_writable, own_place, refuse_other, replacing, write_json
-from ssl_keras.experiments.settings import Budgeted, Pretrain, Search
+from ssl_keras.experiments.settings import Pretrain, Search, pretraining
 from ssl_keras.experiments.setup import Schedule, Setup, measure_statistics
 from ssl_keras.learning import distribution, monitors
 from ssl_keras.learning.checkpoints import Checkpoints
@@ -252,13 +252,6 @@ def _found(setup: SearchSetup, searching: ArchitectureSearch, picks: dict[str, A
         "entropy": searching.entropy(),
         "this_session_seconds": round(seconds),
     }
-
-
-def pretraining(config: Budgeted) -> Pretrain:
-    """What `ssl-keras pretrain` would be told."""
-    return Pretrain(
-        **{field.name: getattr(config, field.name) for field in fields(Pretrain)} | {"architecture": "resnet18"}
-    )
 
 
 def describe(setup: SearchSetup, searching: ArchitectureSearch, schedule: Schedule) -> dict[str, str]:

@@ -6,7 +6,7 @@ mistakes are quick. The functions that act on a config are in the module named a
 no experiments is in `ssl_keras.experiments.options`.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Annotated, Literal
 
 from tyro.conf import arg
@@ -369,6 +369,12 @@ class Tune(Budgeted):
         super().__post_init__()
         if self.latency is not None and self.latency_table is None:
             raise ConfigError(f"latency is {self.latency:g} milliseconds: give the table too, with --latency-table")
+
+
+def pretraining(config: Pretrain) -> Pretrain:
+    """What `ssl-keras pretrain` would be told by the config of another verb, which has its own word on architectures."""
+    known = {field.name: getattr(config, field.name) for field in fields(Pretrain)}
+    return Pretrain(**known | {"architecture": Pretrain.architecture})
 
 
 LEARNING = ("pretrain", "search")

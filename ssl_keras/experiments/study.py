@@ -8,7 +8,7 @@ protocol and metric) · report.html and figures/.
 import csv
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from itertools import chain, zip_longest
 from pathlib import Path
@@ -33,7 +33,7 @@ from ssl_keras.experiments.naming import data_name, named_architecture
 from ssl_keras.experiments.progress import CONSOLE, show
 from ssl_keras.experiments.queue import Queue
 from ssl_keras.experiments.run_folder import check_writable, replacing, same_or_new
-from ssl_keras.experiments.settings import Pretrain, Study
+from ssl_keras.experiments.settings import Study, pretraining
 from ssl_keras.experiments.setup import Setup
 from ssl_keras.reports.study import write_study_report
 from ssl_keras.scenarios import run as run_scenarios
@@ -82,7 +82,8 @@ class StudySetup:
     @cached_property
     def side(self) -> int:
         """Of the images, in learning and in judging."""
-        return Setup(pretraining(self.config), self.images).image_size
+        wanted = self.config.image_size
+        return Setup(pretraining(self.config), self.images).image_size if wanted == "auto" else wanted
 
     @cached_property
     def networks(self) -> dict[str, Architecture]:
@@ -168,11 +169,6 @@ def _drawn(config: Study, family: str, side: int) -> list[tuple[str, Architectur
     return [listed[index] for index in shuffled(len(listed), config.seed)]
 
 
-def pretraining(config: Study) -> Pretrain:
-    """What `ssl-keras pretrain` would be told, architecture and seed aside."""
-    return Pretrain(**{field.name: getattr(config, field.name) for field in fields(Pretrain)})
-
-
 def run(config: Study) -> Path:
     """Does what trials are open and in nobody else's hands, writes the table and the report; returns the folder.
 
@@ -180,27 +176,40 @@ def run(config: Study) -> Path:
         ConfigError: The config does not fit the data or the folder, or names no network.
         ValueError, OSError: The data or the folder cannot be used.
     """
-    out = Path(config.out if config.out != "auto" else "runs/study")
+    out = place(config)
     check_writable(out)
     setup = StudySetup(config)
     trials = setup.trials
-    own = setup.of(next(iter(trials.values())))
-    _ = own.source, own.batch_size, own.masks, own.views  # what no trial could do is refused before the first
+    refuse_early(setup)
     same_or_new(out / "study.json", to_dict(config), Study, MAY_GROW)
     queue = Queue(out, list(trials))
     if config.retry:
         queue.forget_failures()
     scenarios = setup.scenarios(out)
-    devices.skip_graph_rewriting()
     show(f"Studying into {out}", describe(setup, queue))
     begun, done = time.monotonic(), 0
-    with Setup(pretraining(config), setup.images).computing():
+    with Setup(pretraining(config), setup.images).computing(), devices.without_graph_rewriting():
         for name, result in queue.work(lambda item: run_trial(setup, trials[item], scenarios)):
             done += 1
             write_table(out, queue.results())
             CONSOLE.print(_progress(name, result, queue, (time.monotonic() - begun) / done), soft_wrap=True)
     finish(out, queue)
     return out
+
+
+def place(config: Study) -> Path:
+    """The study's folder."""
+    return Path(config.out if config.out != "auto" else "runs/study")
+
+
+def refuse_early(setup: StudySetup) -> None:
+    """What no trial could do, before the first and before a folder is made.
+
+    Raises:
+        ConfigError, ValueError, OSError: As the trials would.
+    """
+    own = setup.of(next(iter(setup.trials.values())))
+    _ = own.source, own.batch_size, own.masks, own.views
 
 
 def describe(setup: StudySetup, queue: Queue) -> dict[str, str]:

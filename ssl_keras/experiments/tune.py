@@ -40,8 +40,8 @@ from ssl_keras.experiments.run_folder import (
     write_json,
     write_text,
 )
-from ssl_keras.experiments.search import TRAIN_IMAGES, pretraining
-from ssl_keras.experiments.settings import Pretrain, Tune
+from ssl_keras.experiments.search import TRAIN_IMAGES
+from ssl_keras.experiments.settings import Pretrain, Tune, pretraining
 from ssl_keras.experiments.setup import Schedule, Setup
 from ssl_keras.learning import distribution
 from ssl_keras.learning.learner import Learner

@@ -1,0 +1,218 @@
+"""Studies: which networks, one run of two, growing it, failures, and kills."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from ssl_keras.architecture.grammar import parse
+from ssl_keras.data.evaluation import evaluation_batches
+from ssl_keras.data.prepared import prepared
+from ssl_keras.data.sources import open_source
+from ssl_keras.experiments import plan, study
+from ssl_keras.experiments.checks import ConfigError
+from ssl_keras.experiments.settings import Heads, Study
+from ssl_keras.experiments.study import StudySetup, costs, networks
+from ssl_keras.reports.page import ReportError
+from ssl_keras.reports.study import filters, write_study_report
+
+SMALL = Study(
+    data="shapes@32",
+    images=64,
+    networks=("plain = conv_c4", "basic = conv_c4 | basic_s2_c8"),
+    image_size=16,
+    batch_size=32,
+    epochs=1,
+    heads=Heads(projector_hidden=16, projection=8),
+    scenarios=("digits",),
+    train_images=60,
+    test_images=40,
+)
+
+
+def test_networks_come_single_ones_first_then_the_families_in_turn():
+    config = replace(SMALL, networks=("resnet", "own = conv_c4", "mobilenet", "resnet_v7"), count=6)
+    found = list(networks(config, 32))
+    assert found[:2] == ["own", "resnet_v7"]
+    drawn = [name for name in found[2:] if name != "resnet_v7"]
+    assert [name.split("_v")[0].rstrip("0123456789") for name in drawn[:4]] == ["resnet", "mobilenet"] * 2
+    more = list(networks(replace(config, count=30), 32))
+    assert more[: len(found)] == found and len(more) > len(found)
+    assert list(networks(replace(config, seed=1), 32)) != found
+    assert found[2:] != list(networks(replace(config, seed=1), 32))[2:]
+
+
+def test_equal_networks_are_taken_once_and_ranges_hold():
+    everyone = networks(replace(SMALL, networks=("resnet",)), 32)
+    assert len(everyone) == len(set(everyone.values())) == 211  # of 212, v5 repeats a row of the grid
+    some = networks(replace(SMALL, networks=("resnet", "mobilenet"), macs="..9M"), 32)
+    assert 0 < len(some) < 100 and all(costs(one, 32)["macs"] <= 9e6 for one in some.values())
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"networks": ("resnt",)}, "no network is called 'resnt': did you mean 'resnet'"),
+        ({"networks": ("a = conv_c4", "a = conv_c8")}, "two networks are called a"),
+        ({"networks": ("a/b = conv_c4",)}, "'a/b' cannot be the name of a network"),
+        ({"networks": ("resnet",), "macs": "1..2"}, "no network lies in params None and macs 1..2"),
+    ],
+)
+def test_networks_that_are_none_are_one_sentence(fields, said):
+    with pytest.raises(ConfigError, match=said):
+        networks(replace(SMALL, **fields), 32)
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"architecture": "resnet50"}, "architecture is resnet50, which a study does not take: give networks"),
+        ({"init": "runs/a"}, "init is runs/a"),
+        ({"seeds": ()}, "seeds is empty"),
+        ({"test_images": 1}, "test_images is 1"),
+    ],
+)
+def test_configs_that_are_none_are_one_sentence(fields, said):
+    with pytest.raises(ConfigError, match=said):
+        replace(SMALL, **fields)
+
+
+def test_trials_are_every_network_once_then_the_repeated_ones():
+    setup = StudySetup(replace(SMALL, seeds=(0, 1, 2), repeated=1))
+    assert list(setup.trials) == ["plain-seed0", "basic-seed0", "plain-seed1", "plain-seed2"]
+
+
+def test_top_over_bottom_counts_the_first_two_stages_of_blocks_as_bottom():
+    # Stem 3·3·3·4 + 8; two stages of one basic block without projection, 2·(3·3·4·4 + 8) each; one with: 4 → 8.
+    bottom = 108 + 8 + 2 * 2 * (144 + 8)
+    top = (3 * 3 * 4 * 8 + 16) + (3 * 3 * 8 * 8 + 16) + (4 * 8 + 16)
+    found = costs(parse("conv_c4 | basic_c4 | basic_c4 | basic_s2_c8"), 16)
+    assert found["top_bottom"] == pytest.approx(top / bottom) and found["params"] == top + bottom
+
+
+def test_prepared_images_are_those_of_evaluation_and_are_opened_once(tmp_path):
+    splits = [open_source("shapes@48:train"), open_source("shapes@48:test")]
+    source = prepared(tmp_path / "set", 16, ("train", "test"), lambda: splits)
+    again = prepared(tmp_path / "set", 16, ("train", "test"), lambda: pytest.fail("opened again"))
+    for one in (source, again):
+        assert [one.split(name).name for name in ("train", "test")] == [split.name for split in splits]
+        expected = next(iter(evaluation_batches(splits[1], 16, 64)))["image"].numpy()
+        assert np.abs(one.split("test").array()[:64] / 255.0 - expected).max() <= 1 / 510 + 1e-6
+        np.testing.assert_array_equal(one.labels("shape"), splits[0].labels("shape"))
+    with pytest.raises(ValueError, match="was prepared without a split 'all'; it has: train, test"):
+        source.split("all")
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    out = tmp_path_factory.mktemp("study") / "small"
+    study.run(replace(SMALL, out=str(out)))
+    return out
+
+
+def rows_of(folder):
+    return pq.read_table(folder / "table.parquet").to_pylist()
+
+
+def test_the_table_has_a_row_per_network_seed_scenario_protocol_and_metric(finished):
+    rows = rows_of(finished)
+    keys = [(row["network"], row["seed"], row["scenario"], row["protocol"], row["metric"]) for row in rows]
+    assert len(set(keys)) == len(keys) and {key[0] for key in keys} == {"plain", "basic"}
+    assert {key[2:] for key in keys} >= {("digits", "linear", "top1"), ("digits", "knn20", "top1")}
+    assert all((row["n_train"], row["n_test"], row["passes"]) == (60, 40, 64) for row in rows)
+    with (finished / "table.csv").open(encoding="utf-8") as file:
+        assert [(row["network"], float(row["value"])) for row in csv.DictReader(file)] == [
+            (row["network"], row["value"]) for row in rows
+        ]
+    told = json.loads((finished / "finished" / "plain-seed0.json").read_text())
+    assert set(told["label_free"]) and set(told["seconds"]) >= {"build", "trace", "learn", "judge"}
+    page = (finished / "report.html").read_text()
+    assert "2 networks, 1 scenarios" in page and "No network was trained twice yet" in page
+
+
+def test_a_study_grows_and_does_nothing_again(finished, capsys):
+    before = {path.name: path.stat().st_mtime_ns for path in (finished / "finished").iterdir()}
+    (finished / "finished" / "basic-seed0.json").unlink()
+    study.run(replace(SMALL, out=str(finished), seeds=(0, 1), repeated=1))
+    after = {path.name: path.stat().st_mtime_ns for path in (finished / "finished").iterdir()}
+    assert set(after) == set(before) | {"plain-seed1.json"}
+    assert after["plain-seed0.json"] == before["plain-seed0.json"]
+    assert {(row["network"], row["seed"]) for row in rows_of(finished)} == {("plain", 0), ("basic", 0), ("plain", 1)}
+    with pytest.raises(ConfigError, match="holds a run with epochs = 1, not 2"):
+        study.run(replace(SMALL, out=str(finished), epochs=2))
+
+
+def test_a_network_that_fails_leaves_the_others(tmp_path, monkeypatch, capsys):
+    def run_trial(setup, trial, scenarios):
+        if trial.network == "plain":
+            raise ArithmeticError("the loss is no number")
+        return {"network": trial.network, "seconds": {}, "rows": []}
+
+    monkeypatch.setattr(study, "run_trial", run_trial)
+    monkeypatch.setattr(study, "write_study_report", lambda folder: folder)
+    study.run(replace(SMALL, out=str(tmp_path / "out")))
+    said = " ".join(capsys.readouterr().out.split())
+    assert "1 failed: ArithmeticError: the loss is no number (plain-seed0;" in said
+    assert [path.stem for path in (tmp_path / "out" / "finished").iterdir()] == ["basic-seed0"]
+
+
+def test_what_no_trial_could_do_is_refused_before_the_folder_is_made(tmp_path):
+    with pytest.raises(ValueError, match="cannot take 10000000 images"):
+        study.run(replace(SMALL, images=10_000_000, out=str(tmp_path / "out")))
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_without_a_study_has_no_report(tmp_path):
+    with pytest.raises(ReportError, match="holds no study"):
+        write_study_report(tmp_path)
+
+
+def test_the_papers_filter_is_its_subset():
+    chosen = next(rule for words, rule in filters().items() if words.startswith("bottleneck"))
+    everyone = networks(replace(SMALL, networks=("resnet",)), 32)
+    kept = [name for name in everyone if chosen(name)]
+    assert len(kept) == 118 and "resnet50" in kept and not {"resnet18", "resnet101", "resnet_v2"} & set(kept)
+
+
+COMMAND = [
+    *(sys.executable, "-m", "ssl_keras.cli", "study", "--data", "shapes@32", "--images", "64", "--image-size", "16"),
+    *("--networks", "plain = conv_c4", "basic = conv_c4 | basic_s2_c8", "--batch-size", "32", "--epochs", "1"),
+    *("--scenarios", "digits", "--train-images", "60", "--test-images", "40", "--heads.projector-hidden", "16"),
+]
+
+
+@pytest.mark.slow
+def test_killed_at_any_moment_a_study_ends_as_if_it_had_not_been(tmp_path):
+    whole = tmp_path / "whole"
+    subprocess.run([*COMMAND, "--out", str(whole)], check=True, capture_output=True)
+    out = tmp_path / "killed"
+    for seconds in (6, 11, 14, 18):
+        process = subprocess.Popen([*COMMAND, "--out", str(out)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            os.kill(process.pid, signal.SIGKILL)
+            process.wait()
+        held = {path.name for path in (out / "finished").glob("*.json")} if out.exists() else set()
+        time.sleep(0.1)
+        assert all(json.loads((out / "finished" / name).read_text())["rows"] for name in held)
+    subprocess.run([*COMMAND, "--out", str(out)], check=True, capture_output=True)
+    names = ("network", "seed", "scenario", "protocol", "metric", "value")
+    assert [[row[name] for name in names] for row in rows_of(out)] == [
+        [row[name] for name in names] for row in rows_of(whole)
+    ]
+
+
+def test_a_plan_says_how_long_and_writes_nothing(tmp_path, capsys):
+    plan.run(replace(SMALL, out=str(tmp_path / "out")))
+    said = " ".join(capsys.readouterr().out.split())
+    assert "2, 2 of them open" in said
+    assert "hours of one process" in said and not (tmp_path / "out").exists()
