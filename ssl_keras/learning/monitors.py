@@ -273,17 +273,17 @@ def write_images(tensorboard: Path, name: str, images: npt.NDArray[Any]) -> None
         tf.summary.image(name, images, max_outputs=len(images))
 
 
-def write_tuning(tensorboard: Path, choices: Mapping[str, Sequence[Any]], metric: str) -> None:
+def write_tuning(tensorboard: Path, choices: Mapping[str, Sequence[Any]], metrics: Sequence[str]) -> None:
     """Tells TensorBoard's HParams what is tuned, and by what it is judged.
 
     Args:
         tensorboard: Folder of the event files, below which every trial has one.
         choices: Hyper-parameter to its values, numbers or texts.
-        metric: Name of the objective.
+        metrics: Names of the numbers to show of a trial, the objective first.
     """
     with tf.summary.create_file_writer(str(tensorboard)).as_default(step=0):
         params = [hparams.HParam(name, hparams.Discrete(list(values))) for name, values in choices.items()]
-        hparams.hparams_config(params, [hparams.Metric(metric)])
+        hparams.hparams_config(params, [hparams.Metric(name) for name in metrics])
 
 
 def write_trial(tensorboard: Path, values: Mapping[str, Any], metrics: Mapping[str, float], architecture: str) -> None:

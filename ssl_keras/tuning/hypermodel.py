@@ -62,8 +62,8 @@ class ArchitectureHyperModel(keras_tuner.HyperModel):
         budget: what a network may cost at most; NOTE: a bound here, where a search by gradient hits it.
         latency: milliseconds of blocks, for a budget of them.
         folder: where a network's checkpoints and scores are kept, under a name that follows from the network and its
-            settings; so whoever is asked for it again, in this process or another, goes on where it stands. None
-            keeps nothing.
+            settings; so whoever is asked for it again, in this process or another, goes on where it stands. Give
+            every experiment a folder of its own. None keeps nothing.
 
     Raises:
         ArchitectureError: the string is malformed.

@@ -114,7 +114,8 @@ class ArchitectureTuner(keras_tuner.Tuner):
     def _describe(self) -> None:
         """What TensorBoard shows trials by."""
         choices = {name: [*spelled] for name, spelled in self.hypermodel.choices.items()}
-        monitors.write_tuning(self.folder / TENSORBOARD, choices, self.own_oracle.objective.name)
+        costs = ["macs", "params", *(["latency"] if self.hypermodel.latency else [])]
+        monitors.write_tuning(self.folder / TENSORBOARD, choices, [self.own_oracle.objective.name, *costs])
 
     def _populate_initial_space(self) -> None:
         """Nothing: the oracle knows the space, and building a network would tell it nothing."""
