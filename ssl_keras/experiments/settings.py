@@ -372,7 +372,7 @@ class Tune(Budgeted):
 
 
 def pretraining(config: Pretrain) -> Pretrain:
-    """What `ssl-keras pretrain` would be told by the config of another verb, which has its own word on architectures."""
+    """What `ssl-keras pretrain` would be told by another verb's config, which has its own word on architectures."""
     known = {field.name: getattr(config, field.name) for field in fields(Pretrain)}
     return Pretrain(**known | {"architecture": Pretrain.architecture})
 

@@ -35,7 +35,7 @@ from ssl_keras.experiments.queue import Queue
 from ssl_keras.experiments.run_folder import check_writable, replacing, same_or_new
 from ssl_keras.experiments.settings import Study, pretraining
 from ssl_keras.experiments.setup import Setup
-from ssl_keras.reports.study import write_study_report
+from ssl_keras.reports.study import LABEL_FREE, write_study_report
 from ssl_keras.scenarios import run as run_scenarios
 from ssl_keras.scenarios import suite
 from ssl_keras.scenarios.evaluation import open_splits
@@ -295,19 +295,22 @@ def _bottom(architecture: Architecture, spent: Cost) -> int:
 
 
 def table(results: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """One row per architecture, seed, scenario, protocol and metric."""
+    """One row per architecture, seed, scenario, protocol and metric; then the scores that need no labels."""
     shared = ("network", "architecture", "mode", "passes", "params", "macs", "top_bottom", "seed")
     for result in results:
         for row in result["rows"]:
             own = {name: value for name, value in row.items() if name not in ("encoder", "seed")}
             yield {name: result[name] for name in shared} | own
+        for score, value in result["label_free"].items():
+            own = {"scenario": "", "protocol": LABEL_FREE, "metric": score, "value": value}
+            yield {name: result[name] for name in shared} | own
 
 
 def write_table(folder: Path, results: list[dict[str, Any]]) -> None:
     """As Parquet and as CSV, each whole or not at all."""
-    rows = list(table(results))
-    if not rows:
+    if not results:
         return
+    rows = list(table(results))
     with replacing(folder / "table.parquet") as temporary:
         pq.write_table(pa.Table.from_pylist(rows), temporary)
     with replacing(folder / "table.csv") as temporary, temporary.open("w", newline="", encoding="utf-8") as file:

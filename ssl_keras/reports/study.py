@@ -20,6 +20,8 @@ from ssl_keras.reports.results import title
 
 PROTOCOL, METRIC = "linear", "top1"
 """What the analysis looks at."""
+LABEL_FREE = "label_free"
+"""The protocol of rows that hold scores of embeddings of the training images, without labels."""
 FEW = 5
 """Networks below which correlations are not worth showing."""
 SINGLE_RUNS = "of single trainings"
@@ -100,9 +102,10 @@ def write_study_report(folder: Path) -> Path:
     found = agreement.scores(results.judged)
     if not found.networks:
         raise ReportError(f"{folder} has no network with a {PROTOCOL} figure in every scenario")
-    (folder / "analysis.json").write_text(json.dumps(analysis(results), indent=1) + "\n", encoding="utf-8")
+    told = analysis(results)
+    (folder / "analysis.json").write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
     page = folder / "report.html"
-    page.write_text(_page(results, found, _figures(results, found)), encoding="utf-8")
+    page.write_text(_page(results, found, told["groups"], _figures(results, found)), encoding="utf-8")
     return page
 
 
@@ -111,11 +114,11 @@ def analysis(results: StudyResults) -> dict[str, Any]:
     groups = {words: agreement.scores(results.judged, chosen) for words, chosen in filters().items()}
     return {
         "protocol": PROTOCOL,
-        "groups": {words: _group(found) for words, found in groups.items() if len(found.networks) >= FEW},
+        "groups": {words: _group(results, found) for words, found in groups.items() if len(found.networks) >= FEW},
     }
 
 
-def _group(found: Scores) -> dict[str, Any]:
+def _group(results: StudyResults, found: Scores) -> dict[str, Any]:
     told: dict[str, Any] = {
         "networks": len(found.networks),
         "scenarios": found.scenarios,
@@ -125,6 +128,7 @@ def _group(found: Scores) -> dict[str, Any]:
     }
     told |= {name: _correlation(found, statistic) for name, statistic in agreement.CORRELATIONS.items()}
     repeats = [*found.repeats.values()]
+    told["scores without labels"] = _label_free(results, found)
     told["repeated networks"] = len(repeats)
     if len(repeats) > 1:
         low, high = agreement.reliability_interval(repeats)
@@ -146,6 +150,20 @@ def _correlation(found: Scores, statistic: Callable[[Values], Values]) -> dict[s
     low, high = (end.tolist() for end in agreement.interval(found.single, statistic))
     of_mean = [mean(found.single), *(float(end) for end in agreement.interval(found.single, mean))]
     return {"value": statistic(found.single).tolist(), "low": low, "high": high, "mean of pairs": of_mean}
+
+
+def _label_free(results: StudyResults, found: Scores) -> dict[str, list[float]]:
+    """Spearman's correlation of each score with the mean accuracy over scenarios, and its interval over networks."""
+    held: dict[str, dict[str, float]] = {}
+    for row in results.rows:
+        if row["protocol"] == LABEL_FREE:
+            held.setdefault(row["metric"], {}).setdefault(row["network"], row["value"])
+    told = {}
+    for score, values in held.items():
+        pairs = np.stack([[values[name] for name in found.networks], found.single.mean(1)], axis=1)
+        ends = agreement.interval(pairs, lambda both: agreement.spearman(both)[0, 1])
+        told[score] = [float(agreement.spearman(pairs)[0, 1]), *(float(end) for end in ends)]
+    return told
 
 
 def _figures(results: StudyResults, found: Scores) -> dict[str, dict[str, bytes]]:
@@ -192,7 +210,9 @@ def headline(found: Scores) -> str:
     )
 
 
-def _page(results: StudyResults, found: Scores, figures: Mapping[str, Mapping[str, bytes]]) -> str:
+def _page(
+    results: StudyResults, found: Scores, groups: Mapping[str, Any], figures: Mapping[str, Mapping[str, bytes]]
+) -> str:
     config = results.config
     trainings = len({(row["network"], row["seed"]) for row in results.rows})
     facts = {
@@ -208,7 +228,7 @@ def _page(results: StudyResults, found: Scores, figures: Mapping[str, Mapping[st
         results.folder.resolve().name,
         f"""<header><h1>ssl_keras · study</h1><p class="headline">{escape(headline(found))}</p>
 <dl class="facts">{shown}</dl></header>
-{_best(found)}{_noise(found)}{_agreement(results, found, figures)}{_costs(figures)}{_rest(results)}""",
+{_best(found)}{_noise(found)}{_agreement(groups, found, figures)}{_costs(figures)}{_scores(groups)}{_rest(results)}""",
     )
 
 
@@ -263,13 +283,13 @@ networks (ICC, with a 95 % interval over networks). A scenario with a small shar
 """
 
 
-def _agreement(results: StudyResults, found: Scores, figures: Mapping[str, Mapping[str, bytes]]) -> str:
+def _agreement(groups: Mapping[str, Any], found: Scores, figures: Mapping[str, Mapping[str, bytes]]) -> str:
     drawn = [name for name in figures if name.startswith("correlation-")]
     if not drawn:
         return ""
     maps = "".join(figure_html(figures[name], "", f"Correlations between scenarios, {name}") for name in drawn)
     rows = []
-    for words, group in analysis(results)["groups"].items():
+    for words, group in groups.items():
         low, high = group["Spearman"]["mean of pairs"][1:]
         values = [f"{group[name]['mean of pairs'][0]:.2f}" for name in agreement.CORRELATIONS]
         top = f"{group['ceiling, mean of pairs']:.2f}" if "ceiling, mean of pairs" in group else "–"
@@ -283,6 +303,22 @@ groups are stated; intervals are over networks.</p>
 <div class="curves">{maps}</div>
 {figure_html(figures["ranks"], "bars", "Place of every network in every scenario")}
 <p class="soft">Place of every network in every scenario, darker is better; networks by their mean place.</p></section>
+"""
+
+
+def _scores(groups: Mapping[str, Any]) -> str:
+    if not groups or not next(iter(groups.values()))["scores without labels"]:
+        return ""
+    rows = [
+        (f"{score}, {words}", str(group["networks"]), f"{value:.2f}", f"{low:.2f} to {high:.2f}")
+        for words, group in groups.items()
+        for score, (value, low, high) in group["scores without labels"].items()
+    ]
+    heads = ("score", "networks", "Spearman", "95 % interval")
+    return f"""<section><h2>Could it have been told without labels?</h2>
+<p>Rank correlation of scores of the embeddings of training images, which need no labels, with the mean accuracy over
+scenarios; over networks. RankMe and kept clusters would be large for good networks, alignment and uniformity small.</p>
+{_table(heads, rows)}</section>
 """
 
 

@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullLocator
 
 from ssl_keras.reports.agreement import Scores, Values, ranks
 from ssl_keras.reports.plots import COLORS, Ink, shades
@@ -39,7 +40,7 @@ def correlation_map(correlations: Values, names: tuple[str, ...], title: str, in
     for row, column in np.ndindex(correlations.shape):
         if row != column:
             text = f"{correlations[row, column]:.2f}".replace("0.", ".")
-            strong = abs(correlations[row, column]) > 0.6
+            strong = abs(correlations[row, column]) > 0.45
             axes.text(column, row, text, ha="center", va="center", fontsize=7, color="#ffffff" if strong else ink.text)
     axes.set_xticks(range(len(names)), names, rotation=60, ha="right", rotation_mode="anchor", fontsize=8)
     axes.set_yticks(range(len(names)), names, fontsize=8)
@@ -69,6 +70,9 @@ def panels(found: Scores, across: Values, label: str, ink: Ink, *, logarithmic: 
             _noise_bar(axes, noise, ink)
         if logarithmic:
             axes.set_xscale("log")
+            axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axes.xaxis.set_major_formatter("{x:g}")
+            axes.xaxis.set_minor_locator(NullLocator())
     figure.supxlabel(label, fontsize=9, color=ink.text)
     handles, names = grid[0].get_legend_handles_labels()
     figure.legend(handles, names, loc="outside upper left", ncols=4, frameon=False, labelcolor=ink.text, fontsize=9)
