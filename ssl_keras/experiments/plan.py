@@ -19,9 +19,10 @@ from ssl_keras.experiments.queue import Queue
 from ssl_keras.experiments.search import SearchSetup, describe, refuse_early
 from ssl_keras.experiments.settings import Pretrain, Search, Study, Tune, pretraining
 from ssl_keras.experiments.setup import Schedule, Setup
-from ssl_keras.experiments.tune import TuneSetup, typical
+from ssl_keras.experiments.trials import TuneSetup
 from ssl_keras.experiments.tune import describe as describe_tuning
 from ssl_keras.experiments.tune import refuse_early as refuse_tuning
+from ssl_keras.experiments.tune import typical
 from ssl_keras.learning.search import ArchitectureSearch
 from ssl_keras.networks.encoder import Encoder
 from ssl_keras.scenarios import suite
@@ -95,11 +96,8 @@ def _plan_tuning(config: Tune) -> None:
     learner = model.experiment.learner(model.architecture(values), model.settings_of(values))
     seconds = float(np.median(pretrain.step_times(learner, setup.batches(), STEPS)))
     show("Would tune", describe_tuning(setup))
-    _tell(
-        "the trials",
-        every := Schedule(config.tuning.trials * trial.epochs, trial.steps_per_epoch),
-        every.steps * seconds,
-    )
+    every = Schedule(config.tuning.trials * trial.epochs, trial.steps_per_epoch)
+    _tell("the trials", every, every.steps * seconds)
     last = Setup(pretraining(config)).schedule()
     _tell("then the best network", last, last.steps * seconds)
 

@@ -17,7 +17,7 @@ from ssl_keras.experiments.config_files import from_dict, load_config, shipped, 
 from ssl_keras.experiments.naming import named_architecture
 from ssl_keras.experiments.search import SearchSetup
 from ssl_keras.experiments.settings import Crops, Pretrain, Search, Study, Tune
-from ssl_keras.experiments.tune import TuneSetup
+from ssl_keras.experiments.trials import TuneSetup
 
 ROOT = Path(__file__).parents[2]
 KINDS = {name: kind for kind in (Pretrain, Search, Tune, Study) for name in shipped(kind)}

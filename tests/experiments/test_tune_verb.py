@@ -17,6 +17,7 @@ from ssl_keras.experiments import tune as verb
 from ssl_keras.experiments.checks import ConfigError
 from ssl_keras.experiments.run_folder import write_json
 from ssl_keras.experiments.settings import Budgeted, Heads, Tune, Tuning
+from ssl_keras.experiments.trials import Trials, TuneSetup
 from ssl_keras.learning.checkpoints import Checkpoints
 
 TINY = Tune(
@@ -47,7 +48,7 @@ class Killed(BaseException):
 def tuned(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished tuning without what comes after it."""
     folder = tmp_path_factory.mktemp("tune") / "run" / "tune"
-    verb.tune(verb.TuneSetup(TINY), folder)
+    verb.tune(TuneSetup(TINY), folder)
     return folder
 
 
@@ -100,20 +101,20 @@ def test_a_tuning_that_was_cut_ends_as_if_it_had_not_been(
     with monkeypatch.context() as patch:
         patch.setattr(Checkpoints, "on_epoch_end", killed_in_the_second)
         with pytest.raises(Killed):
-            verb.tune(verb.TuneSetup(TINY), tmp_path / "tune")
+            verb.tune(TuneSetup(TINY), tmp_path / "tune")
     assert not (tmp_path / "tune" / "found.json").exists()
     partly = json.loads((tmp_path / "tune" / "trials.json").read_text())["rows"]
     assert [row["status"] for row in partly] == ["completed", "running"]
-    verb.tune(verb.TuneSetup(TINY), tmp_path / "tune")
+    verb.tune(TuneSetup(TINY), tmp_path / "tune")
     for name in ("trials.csv", "pareto.csv", "found.json"):
         assert (tmp_path / "tune" / name).read_text() == (tuned / name).read_text()
 
 
 def test_a_finished_tuning_is_not_run_again(tuned: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(verb, "_tune", None)
-    assert verb.tune(verb.TuneSetup(TINY), tuned)["architecture"]
+    assert verb.tune(TuneSetup(TINY), tuned)["architecture"]
     with pytest.raises(ConfigError, match=r"tuning\.trials = 2, not 5"):
-        verb.tune(verb.TuneSetup(replace(TINY, tuning=replace(TINY.tuning, trials=5))), tuned)
+        verb.tune(TuneSetup(replace(TINY, tuning=replace(TINY.tuning, trials=5))), tuned)
 
 
 def test_trials_that_fail_end_it_with_the_reason_and_are_tried_again(
@@ -121,13 +122,13 @@ def test_trials_that_fail_end_it_with_the_reason_and_are_tried_again(
 ) -> None:
     config = replace(TINY, tuning=replace(TINY.tuning, trials=5))
     with monkeypatch.context() as patch:
-        patch.setattr(verb.Trials, "learner", lambda *_: (_ for _ in ()).throw(MemoryError("no room")))
+        patch.setattr(Trials, "learner", lambda *_: (_ for _ in ()).throw(MemoryError("no room")))
         with pytest.raises(ConfigError, match=r"last 3 trials failed \(MemoryError: no room\)"):
-            verb.tune(verb.TuneSetup(config), tmp_path / "tune")
+            verb.tune(TuneSetup(config), tmp_path / "tune")
     rows = json.loads((tmp_path / "tune" / "trials.json").read_text())["rows"]
     assert [row["status"] for row in rows] == ["failed"] * 3 and rows[0]["reason"] == "MemoryError: no room"
     monkeypatch.setattr(verb.ArchitectureTuner, "run_trial", lambda *_: {"digits/knn": 1.0})
-    found = verb.tune(verb.TuneSetup(config), tmp_path / "tune")
+    found = verb.tune(TuneSetup(config), tmp_path / "tune")
     assert found["trials"] == {"completed": 5, "failed": 0}
 
 
@@ -140,7 +141,7 @@ def test_trials_are_judged_on_training_images_alone(monkeypatch: pytest.MonkeyPa
         return splits(self, name)
 
     monkeypatch.setattr(DigitsSource, "split", only_training)
-    setup = verb.TuneSetup(replace(TINY, data="digits:train"))
+    setup = TuneSetup(replace(TINY, data="digits:train"))
     encoder = sk.build_encoder("conv_c4", (8, 8, 3))
     value = setup.goal.measure(encoder)["digits/knn"]
     assert 0 < value <= 100 and setup.goal.measure(encoder)["digits/knn"] == value
@@ -154,7 +155,7 @@ def test_time_is_a_budget_and_an_axis_where_there_is_a_table(tmp_path: Path, mon
     write_json(table := tmp_path / "latency.json", sk.LatencyTable("a desk", 0.5, blocks).to_json())
     config = replace(TINY, macs=None, latency=3.5, latency_table=str(table), tuning=replace(TINY.tuning, trials=9))
     monkeypatch.setattr(verb.ArchitectureTuner, "run_trial", lambda *_: {"digits/knn": 1.0})
-    found = verb.tune(verb.TuneSetup(config), tmp_path / "tune")
+    found = verb.tune(TuneSetup(config), tmp_path / "tune")
     front = json.loads((tmp_path / "tune" / "pareto.json").read_text())
     assert front["axes"] == {"digits/knn": "max", "macs": "min", "latency": "min"}
     rows = json.loads((tmp_path / "tune" / "trials.json").read_text())["rows"]
@@ -165,7 +166,7 @@ def test_time_is_a_budget_and_an_axis_where_there_is_a_table(tmp_path: Path, mon
     assert (tmp_path / "tune" / "pareto-latency.png").is_file()
     write_json(table, sk.LatencyTable("a desk", 0.5, {}).to_json())
     with pytest.raises(ConfigError, match=r"lacks \d+ blocks of the space, .* measure them with ssl-keras latency"):
-        verb.tune(verb.TuneSetup(config), tmp_path / "other")
+        verb.tune(TuneSetup(config), tmp_path / "other")
 
 
 @pytest.mark.slow
@@ -235,7 +236,7 @@ def test_bad_settings_are_refused(changes: dict[str, object], message: str) -> N
 
 
 def test_a_label_free_objective(tmp_path: Path) -> None:
-    setup = verb.TuneSetup(replace(TINY, tuning=replace(TINY.tuning, objective="alpha-req")))
+    setup = TuneSetup(replace(TINY, tuning=replace(TINY.tuning, objective="alpha-req")))
     found = setup.goal.measure(sk.build_encoder("conv_c8", (8, 8, 3)))
     assert setup.goal.direction == "min"
     assert found[setup.goal.name] == pytest.approx(abs(found["α-ReQ"] - 1))
