@@ -46,8 +46,13 @@ class Learner(MultiWorkerModel):
         """The variables that the optimizer updates."""
 
     @abstractmethod
-    def objective(self, batch: Batch) -> dict[str, Tensor]:
-        """The terms of the loss on this replica's part of a batch; ``loss`` is what is minimised."""
+    def objective(self, batch: Batch, training: bool = True) -> dict[str, Tensor]:
+        """The terms of the loss on this replica's part of a batch; ``loss`` is what is minimised.
+
+        Args:
+            batch: Views, and what else a stream gives.
+            training: Whether BN takes the batch's statistics and moves its own, or uses its own.
+        """
 
     def after_step(self) -> None:
         """Hook after the optimizer's update."""
@@ -80,6 +85,10 @@ class Learner(MultiWorkerModel):
         """One update of the learned variables."""
         return self.update(lambda: self.objective(self.with_views(data)))
 
+    def test_step(self, data: Batch) -> dict[str, Tensor]:
+        """The terms on a batch, nothing learned from it and no statistics moved; returns their running means."""
+        return self._track(self.objective(self.with_views(data), training=False))
+
     def with_views(self, batch: Batch) -> Batch:
         """A batch with its views, which on a TPU are made as part of the step."""
         if self._batches is None:
@@ -105,6 +114,9 @@ class Learner(MultiWorkerModel):
         gradients = tape.gradient(loss, variables)
         self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
         self.after_step()
+        return self._track(terms)
+
+    def _track(self, terms: dict[str, Tensor]) -> dict[str, Tensor]:
         for tracker in self._trackers:
             tracker.update_state(terms[tracker.name])
         return {tracker.name: tracker.result() for tracker in self._trackers}
@@ -116,6 +128,13 @@ class Learner(MultiWorkerModel):
             kwargs = {"steps_per_epoch": x.steps_per_epoch, "shuffle": False, **kwargs}
             x = self.batches(x, self.step)
         return super().fit(x, epochs=epochs, **kwargs)
+
+    def evaluate(self, x: Any, **kwargs: Any) -> Any:
+        """As ``keras.Model.evaluate``: the loss on images; a ``ViewBatches`` is gone through once, always alike."""
+        if isinstance(x, ViewBatches):
+            kwargs = {"steps": x.steps_per_epoch, **kwargs}
+            x = self.batches(x, 0)
+        return super().evaluate(x, **kwargs)
 
     def call(self, images: Tensor, training: bool = False) -> Tensor:
         """Embeddings of images, by the encoder alone."""

@@ -1,4 +1,4 @@
-"""``fit`` over several hosts, where Keras's own step function fails (keras#20585)."""
+"""``fit`` and ``evaluate`` over several hosts, where Keras's own step functions fail (keras#20585)."""
 
 from typing import Any
 
@@ -8,9 +8,10 @@ from ssl_keras.learning import distribution
 
 
 class MultiWorkerModel(keras.Model):
-    """A model that is completely built when it is compiled, and whose ``train_step`` returns scalars by name."""
+    """A model that is completely built when it is compiled, and whose steps return scalars by name."""
 
     train_function: Any
+    test_function: Any
 
     def make_train_function(self, force: bool = False) -> Any:
         """Keras's function on one host; over several, one that averages what their steps return."""
@@ -21,6 +22,16 @@ class MultiWorkerModel(keras.Model):
                 self.distribute_strategy, self.train_step, self.steps_per_execution
             )
         return self.train_function
+
+    def make_test_function(self, force: bool = False) -> Any:
+        """As :meth:`make_train_function`."""
+        if not distribution.spans_hosts(self.distribute_strategy):
+            return super().make_test_function(force)
+        if self.test_function is None or force:
+            self.test_function = distribution.step_over_hosts(
+                self.distribute_strategy, self.test_step, self.steps_per_execution
+            )
+        return self.test_function
 
     def _maybe_symbolic_build(self, *_: Any, **__: Any) -> None:
         """Nothing is left to be built, and Keras's attempt takes a batch of all workers for one of its own."""

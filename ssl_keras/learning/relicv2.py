@@ -82,31 +82,34 @@ class ReLICv2(Learner):
     def _online_sides(self) -> list[keras.Model]:
         return [side for side in (self.encoder, self.projector, self.predictor) if side is not None]
 
-    def objective(self, batch: Batch) -> dict[str, Tensor]:
+    def objective(self, batch: Batch, training: bool = True) -> dict[str, Tensor]:
         """The loss and its terms on this replica's images."""
         large = batch["large"]
-        online, projections = self._online(large)
-        target = distribution.gather(projections if self.target_encoder is None else self._target(large), axis=1)
+        online, projections = self._online(large, training)
+        with_target = self.target_encoder is not None
+        target = distribution.gather(self._target(large, training) if with_target else projections, axis=1)
         if "small" in batch:
-            online = tf.concat([online, self._without_statistics(batch["small"])], axis=0)
+            small = self._without_statistics(batch["small"]) if training else self._online(batch["small"], False)[0]
+            online = tf.concat([online, small], axis=0)
         positions = distribution.rows(large.shape[0])
         return self.objective_loss(online, target, self._negatives(positions, target.shape[1]), positives=positions)
 
-    def _online(self, views: Tensor) -> tuple[Tensor, Tensor]:
+    def _online(self, views: Tensor, training: bool) -> tuple[Tensor, Tensor]:
         """Predictions and projections (V, b, P); the same where there is no predictor."""
-        projections = self.projector(self.encoder(self.fold(views), training=True), training=True)
-        predictions = self.predictor(projections, training=True) if self.predictor else projections
+        projections = self.projector(self.encoder(self.fold(views), training=training), training=training)
+        predictions = self.predictor(projections, training=training) if self.predictor else projections
         return self.unfold(predictions, views.shape[1]), self.unfold(projections, views.shape[1])
 
-    def _target(self, views: Tensor) -> Tensor:
-        projections = self.target_projector(self.target_encoder(self.fold(views), training=True), training=True)
+    def _target(self, views: Tensor, training: bool) -> Tensor:
+        embeddings = self.target_encoder(self.fold(views), training=training)
+        projections = self.target_projector(embeddings, training=training)
         return tf.stop_gradient(self.unfold(projections, views.shape[1]))
 
     def _without_statistics(self, views: Tensor) -> Tensor:
         """The online output, BN moving statistics left as they were: small views would skew them."""
         statistics = [variable for side in self._online_sides for variable in side.non_trainable_variables]
         before = [tf.identity(variable.value) for variable in statistics]
-        output, _ = self._online(views)
+        output, _ = self._online(views, True)
         with tf.control_dependencies([output]):
             for variable, value in zip(statistics, before, strict=True):
                 variable.assign(value)

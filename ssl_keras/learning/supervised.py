@@ -30,11 +30,11 @@ class Supervised(Learner):
         """Weights of encoder and classifier."""
         return [*self.encoder.trainable_variables, *self.classifier.trainable_variables]
 
-    def objective(self, batch: Batch) -> dict[str, Tensor]:
+    def objective(self, batch: Batch, training: bool = True) -> dict[str, Tensor]:
         """Cross-entropy and accuracy in [0, 1], mean over all large views."""
         views = batch["large"].shape[1]
         labels = tf.repeat(tf.cast(batch["label"], tf.int32), views)
-        logits = self.classifier(self.encoder(self.fold(batch["large"]), training=True))
+        logits = self.classifier(self.encoder(self.fold(batch["large"]), training=training))
         known = tf.cast(labels >= 0, tf.float32)  # an image without a label counts as right, and teaches nothing
         losses = tf.nn.sparse_softmax_cross_entropy_with_logits(tf.maximum(labels, 0), logits)
         hit = tf.equal(tf.argmax(logits, axis=-1, output_type=tf.int32), labels) | (labels < 0)

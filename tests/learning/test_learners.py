@@ -61,6 +61,21 @@ def test_small_views_teach_but_leave_the_online_statistics_alone():
     assert not np.array_equal(start[0], with_small.encoder.trainable_variables[0])
 
 
+def test_evaluating_learns_nothing_and_uses_the_statistics_that_there_are():
+    model = relicv2(target_decay=sk.TargetDecay(0.9))
+    batches = sk.view_batches(IMAGES, views(small=1, small_size=8), 8)
+    model.fit(batches, epochs=2, verbose=0)
+    before = snapshot(model.weights)
+    found = model.evaluate(batches, verbose=0, return_dict=True)
+    assert found == model.evaluate(batches, verbose=0, return_dict=True)
+    for old, now in zip(before, model.weights, strict=True):
+        np.testing.assert_array_equal(old, now)
+    stream = [batch for _, batch in zip(range(batches.steps_per_epoch), batches.dataset(), strict=False)]
+    losses = [[float(model.objective(batch, training=mode)["loss"]) for batch in stream] for mode in (False, True)]
+    assert found["loss"] == pytest.approx(np.mean(losses[0]), rel=1e-5)
+    assert found["loss"] != pytest.approx(np.mean(losses[1]), rel=1e-3)
+
+
 def test_without_a_target_the_online_projections_are_the_keys_and_learn_from_both_sides():
     model = relicv2(loss=sk.NTXentLoss(), predictor=None, target_decay=None, negatives=0)
     assert model.target_encoder is None and not hasattr(model.predictor, "weights")

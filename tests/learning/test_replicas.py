@@ -1,4 +1,5 @@
-"""1 replica at batch 2B is 2 replicas at B: loss, weights, BN statistics, target, logits of a search (under SGD).
+"""1 replica at batch 2B is 2 replicas at B: loss, weights, BN statistics, target, logits of a search (under SGD), and
+what `evaluate` says afterwards.
 
 One process with two logical CPU devices runs every case; two processes of one device run some as a cluster. The tests
 compare what they wrote.
@@ -86,6 +87,8 @@ PROGRAM = textwrap.dedent(
         history = learner.fit(batches, steps_per_epoch=4, verbose=0).history
         if case["learner"] == "search":
             history["loss"] += learner.gap(next(iter(batches.dataset())))
+        else:
+            history["loss"].append(learner.evaluate(batches, verbose=0, return_dict=True)["loss"])
         weights = {f"{index:03d} {weight.path}": np.asarray(weight) for index, weight in enumerate(learner.weights)}
         np.savez(case["out"] + os.environ.get("WORKER", ""), loss=history["loss"], **weights)
     """

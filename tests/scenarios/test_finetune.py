@@ -64,9 +64,9 @@ def tuned():
     encoder, traces, objective = encoder_of("conv_c8 | basic_s2_c16"), [], Supervised.objective
     train, test = (labelled(encoder, scenes(split, n), "color") for split, n in (("train", 400), ("test", 300)))
 
-    def counted(self, batch):
+    def counted(self, batch, training=True):
         traces.append(batch["large"].shape)
-        return objective(self, batch)
+        return objective(self, batch, training)
 
     before = weights_hash(encoder)
     with pytest.MonkeyPatch.context() as patch:
