@@ -94,7 +94,8 @@ def _plan_tuning(config: Tune) -> None:
     trial, model = setup.schedule(), setup.hypermodel()
     values = typical(model, config.seed)
     learner = model.experiment.learner(model.architecture(values), model.settings_of(values))
-    seconds = float(np.median(pretrain.step_times(learner, setup.batches(), STEPS)))
+    with without_graph_rewriting():
+        seconds = float(np.median(pretrain.step_times(learner, setup.batches(), STEPS)))
     show("Would tune", describe_tuning(setup))
     every = Schedule(config.tuning.trials * trial.epochs, trial.steps_per_epoch)
     _tell("the trials", every, every.steps * seconds)

@@ -18,6 +18,7 @@ from rich.markup import escape
 from ssl_keras.architecture.families import name_of
 from ssl_keras.experiments import evaluate, pretrain
 from ssl_keras.experiments.checks import ConfigError
+from ssl_keras.experiments.devices import without_graph_rewriting
 from ssl_keras.experiments.naming import run_name
 from ssl_keras.experiments.options import Evaluate
 from ssl_keras.experiments.progress import CONSOLE, show
@@ -64,7 +65,8 @@ def run(config: Tune) -> Path:
     check_writable(out)
     refuse_early(setup, out)
     if role() == "worker":
-        _tuner(setup, out / "tune").search()
+        with without_graph_rewriting():
+            _tuner(setup, out / "tune").search()
         CONSOLE.print("no trial is left; the chief trains the best network")
         return out
     found = tune(setup, out / "tune")
@@ -119,7 +121,8 @@ def _tune(setup: TuneSetup, folder: RunFolder) -> None:
     if oracle.trials:
         CONSOLE.print(f"continuing after {len(oracle.end_order)} trials")
     try:
-        tuner.search()
+        with without_graph_rewriting():
+            tuner.search()
     finally:
         tuner.hypermodel.experiment.close()
         rows = trial_rows(tuner.hypermodel, oracle.trials)

@@ -13,6 +13,7 @@ from tensorboard.util.tensor_util import make_ndarray
 import ssl_keras as sk
 from ssl_keras.architecture.latency import blocks_of
 from ssl_keras.data.sources.embedded import DigitsSource
+from ssl_keras.experiments import plan
 from ssl_keras.experiments import tune as verb
 from ssl_keras.experiments.checks import ConfigError
 from ssl_keras.experiments.run_folder import write_json
@@ -167,6 +168,13 @@ def test_time_is_a_budget_and_an_axis_where_there_is_a_table(tmp_path: Path, mon
     write_json(table, sk.LatencyTable("a desk", 0.5, {}).to_json())
     with pytest.raises(ConfigError, match=r"lacks \d+ blocks of the space, .* measure them with ssl-keras latency"):
         verb.tune(TuneSetup(config), tmp_path / "other")
+
+
+def test_a_plan_tells_how_long_and_writes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    plan.run(replace(TINY, out=str(tmp_path / "run")))
+    said = capsys.readouterr().out
+    assert "Would tune" in said and "the trials: 4 steps of" in said and "then the best network: 2 steps of" in said
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.slow
