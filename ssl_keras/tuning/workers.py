@@ -64,18 +64,18 @@ class Heartbeat(_Beating):
     """A worker's signs of life.
 
     Args:
-        folder: shared with the chief.
+        folder: shared with the chief, who makes it: a worker may be there first, and the run is not its own.
         tuner_id: of the worker.
     """
 
     def __init__(self, folder: Path, tuner_id: str) -> None:
         super().__init__()
         self.file = folder / tuner_id
-        folder.mkdir(parents=True, exist_ok=True)
 
     def beat(self) -> None:
         """One of them."""
-        self.file.touch()
+        if self.file.parent.is_dir():
+            self.file.touch()
 
 
 class Watchdog(_Beating):
@@ -97,6 +97,7 @@ class Watchdog(_Beating):
     ) -> None:
         super().__init__()
         self.folder, self.oracle, self.say, self.clock = folder, oracle, say, clock
+        folder.mkdir(parents=True, exist_ok=True)
         self._seen: dict[str, tuple[int, float]] = {}
 
     def beat(self) -> None:
