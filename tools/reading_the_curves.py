@@ -18,6 +18,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 from ablate import changed
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from ssl_keras.experiments import pretrain
 from ssl_keras.experiments.settings import Crops, Heads, Monitor, Objective, Optimization, Pretrain
@@ -63,39 +64,40 @@ class Case:
 CASES: dict[str, Case] = {
     "healthy": Case(
         "Healthy",
-        "The loss falls fast, then slowly, and is still falling a little at the end. kNN rises with it. The standard "
-        "deviation of the embeddings stays far from 0, the mean cosine between different images far from 1, and RankMe "
-        "grows: more and more directions are used.",
+        "The loss falls fast, then slowly, and is still falling a little at the end. kNN rises with it, and RankMe grows: "
+        "more directions are used. The mean cosine between different images stays far from 1.",
         "Nothing. If kNN still rises at the end, a longer run is worth its time.",
     ),
     "collapse": Case(
         "Collapsed",
-        "The loss falls to its minimum at once, which is too good: all images get the same embedding. Mean cosine near "
-        "1, standard deviation near 0, RankMe near 1, kNN at what guessing gives. The run warns of it as it happens.",
+        "The loss falls to its minimum within an epoch, which is too good: all images get the same projection, and there "
+        "is nothing left to learn. Embeddings, which lie before the projector, need not follow: here they stay about "
+        "what a random network gives, kNN does not rise and RankMe falls. Had they followed, the mean cosine would near "
+        "1 and the standard deviation 0, of which a run warns.",
         "Something has to hold images apart: negatives (`relicv2`, `simclr`), or in `byol` both the predictor and the "
         "target network. Here `byol` ran without either.",
         {"mode": "byol", "optimization.target_ema": "none", "heads.predictor_hidden": 0},
     ),
     "rate_too_high": Case(
         "Rate too high",
-        "The loss jumps and stays near the logarithm of the number of images compared, which is what guessing gives; "
-        "embeddings crowd together. At still higher rates it becomes infinite: the run then ends with a sentence, and "
-        "the last good checkpoint stays.",
+        "The loss stops falling after an epoch or two, well above the healthy one, and then only trembles. RankMe stays "
+        "low: the first steps threw directions away that do not come back. kNN stays where it began. At still higher "
+        "rates the loss becomes infinite: the run then ends with a sentence, and the last good checkpoint stays.",
         "Divide the rate by ten; give the warm-up more epochs.",
         {"optimization.learning_rate": 40.0},
     ),
     "rate_too_low": Case(
         "Rate too low",
-        "All as in the healthy run, but slow: at the end the loss is where that one was after an epoch or two, and "
-        "falls as steeply as at the start.",
+        "The loss is smooth and late: at the end it is where the healthy one was after two epochs, and so is kNN, or "
+        "worse. RankMe is *higher* and falls, since a random network uses many directions: by itself it is no merit.",
         "Multiply the rate by three until the loss no longer falls faster; then train longer.",
         {"optimization.learning_rate": 0.004},
     ),
     "easy_views": Case(
         "Views too alike",
-        "The loss falls lower than in the healthy run, and kNN rises less or falls: telling views apart has become so "
-        "easy that nothing of the content is needed for it. A low loss is no merit by itself: losses of runs with "
-        "other views, temperatures or batches cannot be compared.",
+        "The loss falls far below that of the healthy run, and kNN hardly rises: telling images apart has become so easy "
+        "that little of their content is needed for it. Spread and RankMe look as good as in the healthy run or better. "
+        "A low loss is no merit by itself: losses of other views, temperatures or batches cannot be compared.",
         "Let crops cover less of the image (`--views.smallest-area`), down to 0.08; add small crops.",
         {"views.smallest_area": 0.9},
     ),
@@ -133,6 +135,7 @@ def picture(rows: Sequence[Mapping[str, Any]], healthy: Sequence[Mapping[str, An
                     axes.plot(*zip(*points, strict=True), color=shade, label=name, linewidth=1.6)
         axes.set_title(title, fontsize=10, loc="left")
         axes.set_xlabel("epoch", fontsize=9)
+        axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
         axes.tick_params(labelsize=8)
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(axis="y", color="#e3e3df")

@@ -6,6 +6,7 @@ protocol and metric) · report.html and figures/.
 """
 
 import csv
+import gc
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
@@ -228,6 +229,7 @@ def describe(setup: StudySetup, queue: Queue) -> dict[str, str]:
 def run_trial(setup: StudySetup, trial: Trial, scenarios: tuple[suite.Scenario, ...]) -> dict[str, Any]:
     """Trains a network, judges it, and returns what the table holds of it."""
     keras.backend.clear_session()
+    gc.collect()  # a network and its graphs refer to one another
     clock = _Clock()
     own = setup.of(trial)
     schedule = own.schedule()
