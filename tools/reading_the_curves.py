@@ -64,40 +64,43 @@ class Case:
 CASES: dict[str, Case] = {
     "healthy": Case(
         "Healthy",
-        "The loss falls fast, then slowly, and is still falling a little at the end. kNN rises with it, and RankMe grows: "
-        "more directions are used. The mean cosine between different images stays far from 1.",
+        "The loss falls fast, then slowly, and is still falling a little at the end. kNN rises with it, and RankMe "
+        "grows: more directions are used. The mean cosine between different images stays far from 1.",
         "Nothing. If kNN still rises at the end, a longer run is worth its time.",
     ),
     "collapse": Case(
         "Collapsed",
-        "The loss falls to its minimum within an epoch, which is too good: all images get the same projection, and there "
-        "is nothing left to learn. Embeddings, which lie before the projector, need not follow: here they stay about "
-        "what a random network gives, kNN does not rise and RankMe falls. Had they followed, the mean cosine would near "
-        "1 and the standard deviation 0, of which a run warns.",
-        "Something has to hold images apart: negatives (`relicv2`, `simclr`), or in `byol` both the predictor and the "
-        "target network. Here `byol` ran without either.",
+        "The loss falls to its minimum within an epoch, which is too good: all images get the same projection, and "
+        "there is nothing left to learn. Embeddings, which lie before the projector, need not follow: here they "
+        "stay about what a random network gives, kNN does not rise and RankMe falls. Had they followed, the mean "
+        "cosine would near 1 and the standard deviation 0, of which a run warns.",
+        "Something has to hold images apart: negatives (`relicv2`, `simclr`), or in `byol` both the predictor and "
+        "the target network. Here `byol` ran without either.",
         {"mode": "byol", "optimization.target_ema": "none", "heads.predictor_hidden": 0},
     ),
     "rate_too_high": Case(
         "Rate too high",
-        "The loss stops falling after an epoch or two, well above the healthy one, and then only trembles. RankMe stays "
-        "low: the first steps threw directions away that do not come back. kNN stays where it began. At still higher "
-        "rates the loss becomes infinite: the run then ends with a sentence, and the last good checkpoint stays.",
+        "The loss stops falling after an epoch or two, well above the healthy one, and then only trembles. RankMe "
+        "stays low: the first steps threw directions away that do not come back. kNN stays where it began. At still "
+        "higher rates the loss becomes infinite: the run then ends with a sentence, and the last good checkpoint "
+        "stays.",
         "Divide the rate by ten; give the warm-up more epochs.",
         {"optimization.learning_rate": 40.0},
     ),
     "rate_too_low": Case(
         "Rate too low",
-        "The loss is smooth and late: at the end it is where the healthy one was after two epochs, and so is kNN, or "
-        "worse. RankMe is *higher* and falls, since a random network uses many directions: by itself it is no merit.",
+        "The loss is smooth and late: at the end it is where the healthy one was after two epochs, and so is kNN, "
+        "or worse. RankMe is *higher* and falls, since a random network uses many directions: by itself it is no "
+        "merit.",
         "Multiply the rate by three until the loss no longer falls faster; then train longer.",
         {"optimization.learning_rate": 0.004},
     ),
     "easy_views": Case(
         "Views too alike",
-        "The loss falls far below that of the healthy run, and kNN hardly rises: telling images apart has become so easy "
-        "that little of their content is needed for it. Spread and RankMe look as good as in the healthy run or better. "
-        "A low loss is no merit by itself: losses of other views, temperatures or batches cannot be compared.",
+        "The loss falls far below that of the healthy run, and kNN hardly rises: telling images apart has become so "
+        "easy that little of their content is needed for it. Spread and RankMe look as good as in the healthy run "
+        "or better. A low loss is no merit by itself: losses of other views, temperatures or batches cannot be "
+        "compared.",
         "Let crops cover less of the image (`--views.smallest-area`), down to 0.08; add small crops.",
         {"views.smallest_area": 0.9},
     ),
@@ -148,9 +151,9 @@ def picture(rows: Sequence[Mapping[str, Any]], healthy: Sequence[Mapping[str, An
 def page(found: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
     """The page's text."""
     parts = [
-        "# Reading the curves\n\nWhat TensorBoard, `report.html` and `metrics.jsonl` show of a run, on small runs with "
-        "one thing wrong at a time (`tools/reading_the_curves.py`; grey: the healthy run). `knn` is the share of "
-        "held-out images whose nearest neighbours have their label, where there are labels; `embedding_std` and "
+        "# Reading the curves\n\nWhat TensorBoard, `report.html` and `metrics.jsonl` show of a run, on small runs "
+        "with one thing wrong at a time (`tools/reading_the_curves.py`; grey: the healthy run). `knn` is the share "
+        "of held-out images whose nearest neighbours have their label, where there are labels; `embedding_std` and "
         "`mean_cosine` tell how embeddings spread on the sphere; `rankme` how many directions they use.\n"
     ]
     for name, case in CASES.items():
