@@ -1,7 +1,7 @@
 """Images brought to one size once, and kept with their labels in files that processes share."""
 
 import json
-import os
+import uuid
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -81,7 +81,7 @@ def _write(folder: Path, split: str, source: Source, size: int) -> None:
     pixels = np.concatenate([np.round(row["image"] * 255).astype(np.uint8) for row in rows])
     labels = {name: source.labels(name).tolist() for name in source.label_sets}
     held = {"name": source.name, "label_sets": dict(source.label_sets), "labels": labels}
-    unique = f".{os.getpid()}.partial"
+    unique = f".{uuid.uuid4().hex}.partial"
     images, facts = folder / f"{split}.npy", _facts(folder, split)
     with Path(f"{images}{unique}").open("wb") as file:
         np.save(file, pixels)

@@ -1,11 +1,19 @@
 """What TensorFlow wants to be told before anything else."""
 
 import contextlib
+import os
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import tensorflow as tf
 
 from ssl_keras.learning import distribution
+
+COMMANDS = ("ssl-keras", "cli.py")
+"""File names of the command line."""
+SHARE = 0.3
+"""Of a machine's memory, beyond which work that can go on anew does."""
 
 
 def start(strategy: str | None) -> None:
@@ -39,3 +47,19 @@ def without_graph_rewriting() -> Iterator[None]:
         yield
     finally:
         tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": usual})
+
+
+def start_anew_if_swollen() -> None:
+    """Starts the command line again in this process's place once it holds more than its share of the memory.
+
+    TensorFlow keeps part of what every graph took, about 0.2 GiB for a network of the study. From Python, and where the
+    system does not tell what is held, nothing happens.
+    """
+    statm = Path("/proc/self/statm")
+    if Path(sys.argv[0]).name not in COMMANDS or not statm.is_file():
+        return
+    page = os.sysconf("SC_PAGE_SIZE")
+    held, there = int(statm.read_text().split()[1]) * page, os.sysconf("SC_PHYS_PAGES") * page
+    if held > SHARE * there:
+        print(f"starting anew: {held / 2**30:.1f} GiB are held, most of it by networks that are done with", flush=True)
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])

@@ -3,12 +3,15 @@
 finished/NAME.json · failed/NAME.json · leases/NAME
 
 A lease is a file that its holder touches; one that nobody has touched for `LEASE_S` is up for grabs, and so is one
-whose holder ran on this host and is gone. Only a finished item's file counts, and it appears whole or not at all, so
-work that is killed is done again and work that is finished is never lost. NOTE: a process that is frozen for longer
-than a lease may find that another did its item too: both write the same file.
+whose holder ran on this host and is gone. Leases are taken and given back under one lock, which the system gives back
+however a process ends. Only a finished item's file counts, and it appears whole or not at all, so work that is killed
+is done again and work that is finished is never lost. NOTE: a process that is frozen for longer than a lease may find
+that another did its item too: both write the same file. Hosts of one name that see each other's folder but not each
+other's processes (containers) must be given names of their own.
 """
 
 import contextlib
+import fcntl
 import json
 import os
 import socket
@@ -36,6 +39,8 @@ class Queue:
 
     def __init__(self, folder: Path, names: Sequence[str]) -> None:
         self.folder, self.names = folder, tuple(names)
+        holder = {"host": socket.gethostname(), "process": os.getpid(), "token": uuid.uuid4().hex}
+        self._token = json.dumps(holder)
 
     def finished(self, name: str) -> Path:
         """Where an item's result is, or will be."""
@@ -50,14 +55,24 @@ class Queue:
         return [name for name in self.names if not self.finished(name).exists() and not self.failed(name).exists()]
 
     def results(self) -> list[dict[str, Any]]:
-        """What the finished items returned, in order."""
-        there = [self.finished(name) for name in self.names if self.finished(name).exists()]
-        return [json.loads(path.read_text(encoding="utf-8")) for path in there]
+        """What all finished items returned, those of these names first, in order; others were once asked for."""
+        here = {path.stem: path for path in sorted((self.folder / "finished").glob("[!.]*.json"))}
+        ordered = [*(name for name in self.names if name in here), *(name for name in here if name not in self.names)]
+        return [json.loads(here[name].read_text(encoding="utf-8")) for name in ordered]
 
     def failures(self) -> dict[str, str]:
-        """Reasons by item."""
-        there = {name: self.failed(name) for name in self.names if self.failed(name).exists()}
-        return {name: json.loads(path.read_text(encoding="utf-8"))["reason"] for name, path in there.items()}
+        """Reasons by item, of those that are not finished."""
+        there = [name for name in self.names if self.failed(name).exists() and not self.finished(name).exists()]
+        return {name: json.loads(self.failed(name).read_text(encoding="utf-8"))["reason"] for name in there}
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Within it no other process is, on any host."""
+        leases = self.folder / "leases"
+        leases.mkdir(parents=True, exist_ok=True)
+        with (leases / ".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
 
     def forget_failures(self) -> None:
         """Opens what failed once more."""
@@ -69,19 +84,17 @@ class Queue:
 
         Args:
             do: An item's work; what it returns is kept. What it raises is kept as the item's failure, but for an
-                interruption or a lack of memory or disk, which end the work.
+                interruption, a MemoryError or an OSError (a full disk, data that went away), which end the work.
 
         Yields:
             Every item that this process did, and its result, None for a failure.
         """
-        (self.folder / "leases").mkdir(parents=True, exist_ok=True)
-        while item := self._claim():
-            name, lease = item
+        while name := self._claim():
             try:
-                with _touched(lease):
+                with _touched(self._lease(name)):
                     result = self._attempt(name, do)
             finally:
-                lease.unlink(missing_ok=True)
+                self._give_back(name)
             yield name, result
 
     def _attempt(self, name: str, do: Callable[[str], dict[str, Any]]) -> dict[str, Any] | None:
@@ -96,41 +109,39 @@ class Queue:
             return None
         return result
 
-    def _claim(self) -> tuple[str, Path] | None:
-        for name in self.open_items():
-            lease = self.folder / "leases" / name
-            if lease.exists() and self._abandoned(lease):
-                # Whoever moves it away first may be followed at once by another's new lease, no more.
-                with contextlib.suppress(FileNotFoundError):
-                    aside = lease.with_name(f".{uuid.uuid4().hex}")
-                    lease.rename(aside)
-                    aside.unlink()
-            with contextlib.suppress(FileExistsError), lease.open("x", encoding="utf-8") as file:
-                json.dump({"host": socket.gethostname(), "process": os.getpid()}, file)
-                if not self.finished(name).exists() and not self.failed(name).exists():
-                    return name, lease
-                lease.unlink()
+    def _lease(self, name: str) -> Path:
+        return self.folder / "leases" / name
+
+    def _claim(self) -> str | None:
+        with self.locked():
+            for name in self.open_items():
+                if not self._lease(name).exists() or self._abandoned(self._lease(name)):
+                    self._lease(name).write_text(self._token, encoding="utf-8")
+                    return name
         return None
 
+    def _give_back(self, name: str) -> None:
+        """Unless it was taken away meanwhile."""
+        lease = self._lease(name)
+        with self.locked():
+            if lease.exists() and lease.read_text(encoding="utf-8") == self._token:
+                lease.unlink()
+
     def _abandoned(self, lease: Path) -> bool:
+        untouched = self._now() - lease.stat().st_mtime
         try:
-            untouched = self._now() - lease.stat().st_mtime
             holder = json.loads(lease.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            return False
-        except ValueError:  # killed while it was written
-            return untouched > LEASE_S
-        here = holder["host"] == socket.gethostname()
-        return untouched > LEASE_S or (here and not _alive(holder["process"]))
+            here, process = holder["host"] == socket.gethostname(), holder["process"]
+        except (ValueError, KeyError):  # killed while it was written
+            here, process = False, 0
+        # A process that asks holds nothing: the lease is of an earlier one with its number.
+        return untouched > LEASE_S or (here and (process == os.getpid() or not _alive(process)))
 
     def _now(self) -> float:
         """The time by the clock of the file system, which hosts share."""
-        probe = self.folder / "leases" / f".{uuid.uuid4().hex}"
+        probe = self.folder / "leases" / ".clock"
         probe.touch()
-        try:
-            return probe.stat().st_mtime
-        finally:
-            probe.unlink()
+        return probe.stat().st_mtime
 
 
 @contextlib.contextmanager

@@ -11,6 +11,7 @@ import os
 import shutil
 import socket
 import tempfile
+import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TextIO
@@ -60,7 +61,7 @@ def replacing(path: Path) -> Iterator[Path]:
     The folder around it is made if absent. The temporary name keeps the suffix, because Keras chooses the format
     by it.
     """
-    temporary = path.with_name(f".writing-{os.getpid()}-{path.name}")
+    temporary = path.with_name(f".writing-{uuid.uuid4().hex}-{path.name}")
     made = [folder for folder in (path.parent, *path.parent.parents) if not folder.exists()]
     path.parent.mkdir(parents=True, exist_ok=True)
     try:

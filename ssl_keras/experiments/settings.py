@@ -6,6 +6,7 @@ mistakes are quick. The functions that act on a config are in the module named a
 no experiments is in `ssl_keras.experiments.options`.
 """
 
+import re
 from dataclasses import dataclass, field, fields
 from typing import Annotated, Literal
 
@@ -305,7 +306,8 @@ class Study(Pretrain):
     seeds: tuple[int, ...] = (0,)
     """Of the trainings."""
     repeated: Images = None
-    """Networks that are trained with every seed, the first of the order; the others with the first. None: all."""
+    """Networks of the families that are trained with every seed, the first of the order; the others with the first.
+    Named ones have every seed. None: all."""
     scenarios: Annotated[tuple[str, ...], arg(aliases=("--suite",))] = ("small",)
     """Suites or single scenarios."""
     train_images: int = 2000
@@ -318,6 +320,9 @@ class Study(Pretrain):
     def __post_init__(self) -> None:
         super().__post_init__()
         at_least(self, train_images=2, test_images=2)
+        if min(self.seeds, default=0) < 0 or len(set(self.seeds)) < len(self.seeds):
+            raise ConfigError(f"seeds is {self.seeds}: give different numbers from 0 on")
+        _ = self.named
         for name in ("networks", "seeds", "scenarios"):
             if not getattr(self, name):
                 raise ConfigError(f"{name} is empty: give some, or leave it")
@@ -327,6 +332,27 @@ class Study(Pretrain):
         for name, instead in (("architecture", "networks"), ("minutes", "epochs"), ("init", "networks")):
             if getattr(self, name) != Pretrain.__dataclass_fields__[name].default:
                 raise ConfigError(f"{name} is {getattr(self, name)}, which a study does not take: give {instead}")
+
+    @property
+    def named(self) -> dict[str, str | None]:
+        """Networks that are no family, by name; the string, where there is one.
+
+        Raises:
+            ConfigError: Two have one name, or a name cannot be one of a file.
+        """
+        found: dict[str, str | None] = {}
+        for item in self.networks:
+            name, is_named, text = (part.strip() for part in item.partition("="))
+            if item in ("resnet", "mobilenet"):
+                continue
+            if name in found:
+                raise ConfigError(f"two networks are called {name}: rename one of them")
+            if not re.fullmatch(r"[\w.@+-]+", name):
+                raise ConfigError(
+                    f"{name!r} cannot be the name of a network, which names a file: take letters and digits"
+                )
+            found[name] = text if is_named else None
+        return found
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,12 @@ scenarios' images at the study's size) · table.parquet and table.csv (one row p
 protocol and metric) · report.html and figures/.
 """
 
+import base64
 import csv
 import gc
+import hashlib
+import logging
+import math
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
@@ -24,7 +28,7 @@ from ssl_keras.architecture.cost import Cost, cost
 from ssl_keras.architecture.grammar import Architecture
 from ssl_keras.architecture.study import STUDIES, study
 from ssl_keras.data.prepared import prepared
-from ssl_keras.data.sources import Source, at_most, open_source
+from ssl_keras.data.sources import Source, at_most, open_source, take
 from ssl_keras.data.sources.base import shuffled
 from ssl_keras.experiments import devices, pretrain
 from ssl_keras.experiments.checks import ConfigError, nearest
@@ -39,11 +43,13 @@ from ssl_keras.experiments.setup import Setup
 from ssl_keras.reports.study import LABEL_FREE, write_study_report
 from ssl_keras.scenarios import run as run_scenarios
 from ssl_keras.scenarios import suite
-from ssl_keras.scenarios.evaluation import open_splits
+from ssl_keras.scenarios.evaluation import Answered, open_splits
 from ssl_keras.scenarios.label_free import label_free
 from ssl_keras.scenarios.results import MEAN
 
 TRAIN, TEST = "train", "test"
+OF_PIXELS = ("segmentation", "restyling", "corruptions", "cues")
+"""Protocols that ask for more than prepared images and their labels."""
 
 MAY_GROW = ("networks", "params", "macs", "count", "repeated", "seeds", "retry")
 """Fields that change which trials there are, and none of them."""
@@ -77,8 +83,9 @@ class StudySetup:
 
     @cached_property
     def images(self) -> Source:
-        """The images to learn from."""
-        return open_source(self.config.data, data_dir=self.config.data_dir)
+        """The images to learn from, the same for all trials."""
+        images = open_source(self.config.data, data_dir=self.config.data_dir)
+        return images if self.config.images is None else take(images, self.config.images, self.config.seed)
 
     @cached_property
     def side(self) -> int:
@@ -94,7 +101,8 @@ class StudySetup:
     @cached_property
     def trials(self) -> dict[str, Trial]:
         """By name, in order: every network once, then the repeated ones with the other seeds."""
-        repeated = list(self.networks)[: self.config.repeated]
+        drawn = [name for name in self.networks if name not in self.config.named]
+        repeated = [*drawn[: self.config.repeated], *(name for name in self.networks if name not in drawn)]
         first, *others = self.config.seeds
         wanted = [(name, first) for name in self.networks] + [(name, seed) for seed in others for name in repeated]
         found = [Trial(name, self.networks[name], seed) for name, seed in wanted]
@@ -109,7 +117,7 @@ class StudySetup:
         found: dict[str, Source] = {}
         drawn = []
         for scenario in suite.find(self.config.scenarios):
-            key = data_name(f"{scenario.source}-{scenario.train}-{scenario.test}")  # equal where the images are
+            key = place_of_images(scenario)
             found[key] = found.get(key) or self._prepared(scenario, folder / "prepared" / key)
             drawn.append(replace(scenario, source=found[key], train=TRAIN, test=TEST))
         return tuple(drawn)
@@ -126,12 +134,18 @@ class StudySetup:
 
     def of(self, trial: Trial) -> Setup:
         """What a trial is trained with."""
-        config = replace(pretraining(self.config), architecture=str(trial.architecture), seed=trial.seed)
-        return Setup(config, self.images)
+        plain = replace(pretraining(self.config), images=None)  # they were drawn once, for all trials
+        return Setup(replace(plain, architecture=str(trial.architecture), seed=trial.seed), self.images)
+
+
+def place_of_images(scenario: suite.Scenario) -> str:
+    """The name of a folder, the same for scenarios that share their images and for no others."""
+    told = f"{scenario.source} {scenario.train} {scenario.test}"
+    return f"{data_name(scenario.name.split('/')[0])}-{hashlib.sha256(told.encode()).hexdigest()[:8]}"
 
 
 def networks(config: Study, side: int) -> dict[str, Architecture]:
-    """The networks that a study names: single ones first, then those drawn from the families, in turn.
+    """The networks that a study names: those drawn from the families, in turn, then single ones.
 
     Raises:
         ConfigError: A name that is none, no network in the ranges, or two of one name.
@@ -139,24 +153,18 @@ def networks(config: Study, side: int) -> dict[str, Architecture]:
     """
     known = {name: network for family in STUDIES for name, network in study(family, config.micro)}
     single: dict[str, Architecture] = {}
-    for item in config.networks:
-        name, is_named, text = (part.strip() for part in item.partition("="))
-        if item in STUDIES:
-            continue
-        if name in single:
-            raise ConfigError(f"two networks are called {name}: rename one of them")
-        if not is_named and name not in known:
+    for name, text in config.named.items():
+        if text is None and name not in known:
             raise ConfigError(
                 f"no network is called {name!r}: {nearest(name, [*STUDIES, *known])}, or give NAME=STRING"
             )
-        if not name or set(name) & set('/\\:*?"<>|'):
-            raise ConfigError(f"{name!r} cannot be the name of a network, which names a file: take letters and digits")
-        single[name] = named_architecture(text, side) if is_named else known[name]
+        single[name] = known[name] if text is None else named_architecture(text, side)
+        cost(single[name], (side, side, 3))  # a space, or what cannot be built, cannot be counted
     families = [_drawn(config, family, side) for family in STUDIES if family in config.networks]
     drawn = [item for item in chain(*zip_longest(*families)) if item is not None]
     if families and not drawn:
         raise ConfigError(f"no network lies in params {config.params} and macs {config.macs}: give wider ranges")
-    return single | {name: network for name, network in drawn[: config.count] if name not in single}
+    return {name: network for name, network in drawn[: config.count] if name not in single} | single
 
 
 def _drawn(config: Study, family: str, side: int) -> list[tuple[str, Architecture]]:
@@ -177,6 +185,8 @@ def run(config: Study) -> Path:
         ConfigError: The config does not fit the data or the folder, or names no network.
         ValueError, OSError: The data or the folder cannot be used.
     """
+    # Every trial traces a network of its own, which TensorFlow would advise against each time.
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
     out = place(config)
     check_writable(out)
     setup = StudySetup(config)
@@ -186,16 +196,28 @@ def run(config: Study) -> Path:
     queue = Queue(out, list(trials))
     if config.retry:
         queue.forget_failures()
+    _refuse_renamed(queue.results(), trials)
     scenarios = setup.scenarios(out)
     show(f"Studying into {out}", describe(setup, queue))
     begun, done = time.monotonic(), 0
     with Setup(pretraining(config), setup.images).computing(), devices.without_graph_rewriting():
         for name, result in queue.work(lambda item: run_trial(setup, trials[item], scenarios)):
             done += 1
-            write_table(out, queue.results())
+            write_table(out, queue)
             CONSOLE.print(_progress(name, result, queue, (time.monotonic() - begun) / done), soft_wrap=True)
+            if queue.open_items():
+                devices.start_anew_if_swollen()
     finish(out, queue)
     return out
+
+
+def _refuse_renamed(results: list[dict[str, Any]], trials: Mapping[str, Trial]) -> None:
+    """A name of a finished network keeps its meaning."""
+    wanted = {trial.network: str(trial.architecture) for trial in trials.values()}
+    for result in results:
+        name, held = result["network"], result["architecture"]
+        if wanted.get(name, held) != held:
+            raise ConfigError(f"{name} is {held} in this study, not {wanted[name]}: give the new network another name")
 
 
 def place(config: Study) -> Path:
@@ -209,6 +231,14 @@ def refuse_early(setup: StudySetup) -> None:
     Raises:
         ConfigError, ValueError, OSError: As the trials would.
     """
+    if not setup.trials:
+        raise ConfigError(f"count is {setup.config.count}, which leaves no network: give more, or name some")
+    for scenario in suite.find(setup.config.scenarios):
+        if set(scenario.protocols) & set(OF_PIXELS):
+            raise ConfigError(
+                f"scenario {scenario.name} is judged by {', '.join(scenario.protocols)}, and a study keeps images and "
+                "labels alone: leave it out"
+            )
     own = setup.of(next(iter(setup.trials.values())))
     _ = own.source, own.batch_size, own.masks, own.views
 
@@ -256,10 +286,18 @@ def run_trial(setup: StudySetup, trial: Trial, scenarios: tuple[suite.Scenario, 
         "steps": schedule.steps,
         "passes": schedule.steps * own.batch_size,
         **costs(trial.architecture, setup.side),
-        "label_free": worth,
+        "label_free": {name: value if math.isfinite(value) else None for name, value in worth.items()},
         "seconds": clock.laps,
+        "remarks": found.remarks,
+        "right": {name: packed(answered) for name, answered in found.answers.items()},
         "rows": [asdict(row) for row in found.rows if row.scenario != MEAN],
     }
+
+
+def packed(answered: Answered) -> str:
+    """Which test images were answered rightly, in their order: a bit each, eight to a byte, as base64."""
+    right = answered.logits.argmax(1) == answered.exam.labels
+    return base64.b64encode(np.packbits(right).tobytes()).decode()
 
 
 class _Clock:
@@ -308,17 +346,28 @@ def table(results: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
             yield {name: result[name] for name in shared} | own
 
 
-def write_table(folder: Path, results: list[dict[str, Any]]) -> None:
-    """As Parquet and as CSV, each whole or not at all."""
-    if not results:
-        return
-    rows = list(table(results))
-    with replacing(folder / "table.parquet") as temporary:
-        pq.write_table(pa.Table.from_pylist(rows), temporary)
-    with replacing(folder / "table.csv") as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
+COLUMNS = {
+    **dict.fromkeys(("network", "architecture", "mode"), pa.string()),
+    **dict.fromkeys(("passes", "params", "macs"), pa.int64()),
+    "top_bottom": pa.float64(),
+    "seed": pa.int64(),
+    **dict.fromkeys(("scenario", "protocol", "metric"), pa.string()),
+    **dict.fromkeys(("value", "low", "high"), pa.float64()),
+    **dict.fromkeys(("n_train", "n_test"), pa.int64()),
+}
+"""Of the table."""
+
+
+def write_table(folder: Path, queue: Queue) -> None:
+    """All that is finished in the folder, as Parquet and as CSV, each whole or not at all."""
+    with queue.locked():  # the last to write has read the most
+        rows = list(table(queue.results()))
+        with replacing(folder / "table.parquet") as temporary:
+            pq.write_table(pa.Table.from_pylist(rows, pa.schema([*COLUMNS.items()])), temporary)
+        with replacing(folder / "table.csv") as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, [*COLUMNS])
+            writer.writeheader()
+            writer.writerows(rows)
 
 
 def finish(out: Path, queue: Queue) -> None:
@@ -328,9 +377,8 @@ def finish(out: Path, queue: Queue) -> None:
         pretrain.warn(f"{len(names)} failed: {reason} ({shown}; failed/ has the tracebacks, --retry does them again)")
     if others := queue.open_items():
         CONSOLE.print(f"{len(others)} trials are in the hands of other processes; start again if one of them is lost")
-    results = queue.results()
-    write_table(out, results)
-    if results:
+    if queue.results():
+        write_table(out, queue)
         CONSOLE.print(f"results: {out / 'table.csv'}\nreport: {write_study_report(out)}", soft_wrap=True)
 
 

@@ -7,12 +7,13 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy.stats import f as f_distribution
 from scipy.stats import rankdata
 
 Values = npt.NDArray[np.float64]
 RESAMPLES = 1000
-TWO_SIDED = 1.96
-"""Standard deviations that hold 95 % of normal noise."""
+DRAWS = 20_000
+"""Of the largest of several equals."""
 
 
 @dataclass(frozen=True)
@@ -33,13 +34,18 @@ class Scores:
     repeats: Mapping[str, Values]
     facts: Mapping[str, Mapping[str, Any]]
 
+    @property
+    def freedom(self) -> int:
+        """Trainings beyond the first of each network, from which `seed_deviation` is known."""
+        return sum(len(one) - 1 for one in self.repeats.values())
+
     @cached_property
     def seed_deviation(self) -> Values:
         """(s,) standard deviation from training to training of one network, pooled; NaN where none was repeated."""
         if not self.repeats:
             return np.full(len(self.scenarios), np.nan)
         squares = sum(((one - one.mean(0)) ** 2).sum(0) for one in self.repeats.values())
-        return np.sqrt(squares / sum(len(one) - 1 for one in self.repeats.values()))
+        return np.asarray(np.sqrt(squares / self.freedom))
 
     def fact(self, name: str) -> Values:
         """(n,) one of the facts."""
@@ -74,7 +80,7 @@ def scores(rows: Sequence[Mapping[str, Any]], networks: Callable[[str], bool] = 
 
 def pearson(values: Values) -> Values:
     """(s, s) of columns (n, s); 0 where a column does not vary."""
-    centred = values - values.mean(0)
+    centred = np.where(np.ptp(values, axis=0) > 0, values - values.mean(0), 0.0)
     norms = np.linalg.norm(centred, axis=0)
     unit = np.divide(centred, norms, out=np.zeros_like(centred), where=norms > 0)
     return unit.T @ unit
@@ -95,59 +101,96 @@ def kendall(values: Values) -> Values:
 
 CORRELATIONS: Mapping[str, Callable[[Values], Values]] = {"Pearson": pearson, "Spearman": spearman, "Kendall": kendall}
 
+SEEN_AS: Mapping[str, Callable[[Values], Values]] = {
+    "Pearson": lambda r: r,
+    "Spearman": lambda r: 6 / np.pi * np.arcsin(r / 2),
+    "Kendall": lambda r: 2 / np.pi * np.arcsin(r),
+}
+"""What each is for normal values whose Pearson correlation is r."""
 
-def interval(values: Values, statistic: Callable[[Values], Any], seed: int = 0) -> tuple[Any, Any]:
-    """The middle 95 % of a statistic over bootstrap samples of the networks, the rows of `values`.
 
-    Returns:
-        Low and high, each as the statistic is.
-    """
+def resampled(values: Values, statistic: Callable[[Values], Values], seed: int = 0) -> Values:
+    """A statistic of `RESAMPLES` bootstrap samples of the networks, the rows of `values`."""
     generator = np.random.default_rng(seed)
     count = len(values)
-    draws = [statistic(values[generator.integers(count, size=count)]) for _ in range(RESAMPLES)]
+    return np.array([statistic(values[generator.integers(count, size=count)]) for _ in range(RESAMPLES)])
+
+
+def middle(draws: Values) -> tuple[Values, Values]:
+    """Low and high end of the middle 95 % of draws, over the first axis."""
     return np.percentile(draws, 2.5, axis=0), np.percentile(draws, 97.5, axis=0)
 
 
-def off_diagonal_mean(correlations: Values) -> float:
-    """Mean over pairs of different scenarios."""
-    size = len(correlations)
-    return float((correlations.sum() - np.trace(correlations)) / (size * (size - 1))) if size > 1 else float("nan")
+def mean_of_pairs(correlations: Values) -> Values:
+    """Mean over pairs of different scenarios, at least two, of (..., s, s)."""
+    size = correlations.shape[-1]
+    diagonal = np.trace(correlations, axis1=-2, axis2=-1)
+    return np.asarray((correlations.sum((-2, -1)) - diagonal) / (size * (size - 1)))
 
 
-def reliability(repeats: Sequence[Values]) -> Values:
-    """(s,) share of the variance of single trainings that lies between networks: ICC(1), by one-way ANOVA.
+def reliability(found: Scores) -> tuple[Values, Values, Values]:
+    """(s,) share of the variance of single trainings that lies between networks, with its 95 % interval (F).
 
-    Correlations between two scenarios measured so cannot be expected above the root of the product of theirs.
+    Variance of all networks' first trainings against that of repeated trainings of one network; 0 where nothing varies.
+    NOTE: all are judged on the same test images, whose luck counts as a difference between networks.
 
     Args:
-        repeats: for each network (k, s), k of them at least 2 and not all equal necessarily.
+        found: at least one network trained more than once.
 
     Returns:
-        Below 1; noise can push it below 0.
+        Share, low and high; noise can push a share below 0.
     """
-    counts = np.array([len(one) for one in repeats], np.float64)
-    means = np.array([one.mean(0) for one in repeats])
-    grand = np.concatenate([*repeats]).mean(0)
-    within = sum(((one - one.mean(0)) ** 2).sum(0) for one in repeats) / (counts - 1).sum()
-    between = (counts[:, None] * (means - grand) ** 2).sum(0) / (len(repeats) - 1)
-    usual = (counts.sum() - (counts**2).sum() / counts.sum()) / (len(repeats) - 1)
-    spread = (between - within) / usual
-    total = spread + within
-    return np.divide(spread, total, out=np.zeros_like(total), where=total > 0)
+    total, noise = found.single.var(0, ddof=1), found.seed_deviation**2
+    varies = np.ptp(found.single, axis=0) > 0
+    ratio = np.divide(noise, total, out=np.ones_like(total), where=varies)
+    of = len(found.networks) - 1, found.freedom
+    low, high = (float(f_distribution.ppf(end, *of)) for end in (0.025, 0.975))
+    return 1 - ratio, 1 - ratio * high, np.where(varies, 1 - ratio * low, 0.0)
 
 
-def reliability_interval(repeats: Sequence[Values], seed: int = 0) -> tuple[Values, Values]:
-    """The middle 95 % of `reliability` over bootstrap samples of the networks."""
-    generator = np.random.default_rng(seed)
-    picked = [generator.integers(len(repeats), size=len(repeats)) for _ in range(RESAMPLES)]
-    draws = [reliability([repeats[index] for index in chosen]) for chosen in picked if len(set(chosen)) > 1]
-    return np.percentile(draws, 2.5, axis=0), np.percentile(draws, 97.5, axis=0)
-
-
-def ceiling(found: Values) -> Values:
-    """(s, s) the largest correlations that scenarios of such reliabilities (s,) can be expected to show."""
-    clipped = np.clip(found, 0, 1)
+def ceiling(share: Values) -> Values:
+    """(s, s) the largest Pearson correlations that scenarios of such reliabilities (s,) can be expected to show."""
+    clipped = np.clip(share, 0, 1)
     return np.sqrt(clipped[:, None] * clipped[None])
+
+
+def variance_parts(runs: Values) -> Values:
+    """(3,) shares of variance: of a network in general, of a network in a scenario, and of luck.
+
+    By analysis of variance with random networks, scenarios, and trainings within networks, each scenario in units of
+    its standard deviation. What networks have in general makes one the best everywhere; what they have in a scenario
+    alone does not. NOTE: as in `reliability`, luck of the test images counts as a network's own in that scenario.
+
+    Args:
+        runs: percent (n, k, s), n and k and s at least 2.
+
+    Returns:
+        Shares that sum to 1; one that noise pushed below 0 counts as 0.
+    """
+    n, k, s = runs.shape
+    deviation = runs.std((0, 1))
+    runs = (runs - runs.mean((0, 1))) / np.where(deviation > 0, deviation, 1.0)
+    cells, trainings = runs.mean(1), runs.mean(2)  # (n, s) and (n, k)
+    general = cells.mean(1)
+    of_network = k * s * (general**2).sum() / (n - 1)
+    of_training = s * ((trainings - general[:, None]) ** 2).sum() / (n * (k - 1))
+    of_cell = k * ((cells - general[:, None]) ** 2).sum() / ((n - 1) * (s - 1))
+    rest = runs - trainings[:, :, None] - cells[:, None] + general[:, None, None]
+    of_rest = (rest**2).sum() / (n * (k - 1) * (s - 1))
+    parts = np.array(
+        [
+            (of_network - of_training - of_cell + of_rest) / (k * s),
+            (of_cell - of_rest) / k,
+            (of_training - of_rest) / s + of_rest,
+        ]
+    ).clip(0)
+    return np.asarray(parts / parts.sum()) if parts.sum() else parts
+
+
+def stacked(found: Scores) -> Values:
+    """(n, k, s) trainings of the repeated networks, as many of each as of the one with the fewest."""
+    runs = [*found.repeats.values()]
+    return np.array([one[: min(map(len, runs))] for one in runs])
 
 
 def ranks(values: Values) -> Values:
@@ -156,12 +199,21 @@ def ranks(values: Values) -> Values:
 
 
 def near_best(found: Scores) -> npt.NDArray[np.bool_]:
-    """(n, s) networks whose distance from a scenario's best one is within the noise of two trainings.
+    """(n, s) networks that could be the best of a scenario for all that single trainings tell.
 
-    Where none was repeated, the best alone.
+    Of so many equal networks, one is as near to the luckiest in 95 % of cases. Where none was repeated, the best alone.
     """
-    noise = TWO_SIDED * np.sqrt(2) * np.nan_to_num(found.seed_deviation)
-    return found.single >= found.single.max(0) - noise
+    noise = np.nan_to_num(found.seed_deviation)
+    allowed = _lead_of_luck(len(found.networks), found.freedom) * noise if found.freedom else noise
+    return found.single >= found.single.max(0) - allowed
+
+
+def _lead_of_luck(count: int, freedom: int) -> float:
+    """What the luckiest of `count` equals leads one of them by, 95th percentile, in deviations known so well."""
+    generator = np.random.default_rng(0)
+    values = generator.normal(size=(DRAWS, count))
+    known = np.sqrt(generator.chisquare(freedom, DRAWS) / freedom)
+    return float(np.percentile((values.max(1) - values[:, 0]) / known, 95))
 
 
 def regret(values: Values) -> Values:
@@ -169,26 +221,19 @@ def regret(values: Values) -> Values:
     return values.max(0) - values
 
 
-def honest_regret(repeats: Sequence[Values]) -> tuple[float, float] | None:
-    """Points per scenario that choosing one network for all costs, against choosing one per scenario.
+def regret_of_choice(runs: Values) -> Values:
+    """(k,) points a scenario that one network for all lacks to one for each, both chosen by a training's figures.
 
-    Both choices are made by one training's figures and judged by the mean of the others, in turn, so that neither is
-    paid for luck.
+    Judged by the mean of the other trainings, each training in turn: a choice is not paid for the luck of its seeds
+    (that of the test images, which all share, it is). A choice per scenario rests on one figure, that for all on s:
+    where networks differ in general alone, this is below 0.
 
     Args:
-        repeats: for each network (k, s), the same k.
-
-    Returns:
-        What the best for all lacks to the best per scenario, and what a network drawn at random lacks; None with fewer
-        than two networks.
+        runs: percent (n, k, s), n and k at least 2.
     """
-    if len(repeats) < 2:
-        return None
-    runs = np.array([one[: min(map(len, repeats))] for one in repeats])
-    by_one, by_chance = [], []
+    lacks = []
     for turn in range(runs.shape[1]):
         chosen, judged = runs[:, turn], np.delete(runs, turn, axis=1).mean(1)
         each = judged[chosen.argmax(0), np.arange(judged.shape[1])]
-        by_one.append(float(np.mean(each - judged[chosen.mean(1).argmax()])))
-        by_chance.append(float(np.mean(each - judged.mean(0))))
-    return float(np.mean(by_one)), float(np.mean(by_chance))
+        lacks.append(np.mean(each - judged[chosen.mean(1).argmax()]))
+    return np.array(lacks)

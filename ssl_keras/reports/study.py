@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -18,13 +18,15 @@ from ssl_keras.reports.agreement import Scores, Values
 from ssl_keras.reports.page import ReportError, figure_html, whole_page
 from ssl_keras.reports.results import title
 
+PARTS = ("in all scenarios", "in one scenario", "luck")
+"""What variance is split into."""
 PROTOCOL, METRIC = "linear", "top1"
 """What the analysis looks at."""
 LABEL_FREE = "label_free"
 """The protocol of rows that hold scores of embeddings of the training images, without labels."""
 FEW = 5
 """Networks below which correlations are not worth showing."""
-SINGLE_RUNS = "of single trainings"
+EVERYONE = "all networks"
 
 Chosen = Callable[[str], bool]
 
@@ -51,10 +53,12 @@ class StudyResults:
         return [row for row in self.rows if row["protocol"] == PROTOCOL and row["metric"] == METRIC]
 
 
+@cache
 def filters() -> dict[str, Chosen]:
     """Groups of networks that are looked at by themselves, by the words that say which."""
     published = {name: network for family in STUDIES for name, network in study(family)}
 
+    @cache
     def params(name: str) -> float:
         return cost(published[name], (224, 224, 3)).params if name in published else np.nan
 
@@ -63,7 +67,7 @@ def filters() -> dict[str, Chosen]:
         return "bottleneck_" in text and "_g" not in text and "_w" not in text
 
     return {
-        "all networks": lambda name: True,
+        EVERYONE: lambda name: True,
         "ResNets": lambda name: name.startswith("resnet"),
         "MobileNets": lambda name: name.startswith("mobilenet"),
         "bottleneck ResNets of usual width, 12 to 30 M parameters as published (the paper's filter)": (
@@ -86,7 +90,7 @@ def read_study(folder: Path) -> StudyResults:
     if not (folder / "table.parquet").is_file():
         raise ReportError(f"{folder} holds no finished trial yet: let ssl-keras study finish one")
     failures = {
-        path.stem: json.loads(path.read_text())["reason"] for path in sorted((folder / "failed").glob("*.json"))
+        path.stem: json.loads(path.read_text())["reason"] for path in sorted((folder / "failed").glob("[!.]*.json"))
     }
     rows = pq.read_table(folder / "table.parquet").to_pylist()
     return StudyResults(folder, json.loads((folder / "study.json").read_text()), rows, failures)
@@ -103,7 +107,7 @@ def write_study_report(folder: Path) -> Path:
     if not found.networks:
         raise ReportError(f"{folder} has no network with a {PROTOCOL} figure in every scenario")
     told = analysis(results)
-    (folder / "analysis.json").write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+    (folder / "analysis.json").write_text(json.dumps(told, indent=1, allow_nan=False) + "\n", encoding="utf-8")
     page = folder / "report.html"
     page.write_text(_page(results, found, told["groups"], _figures(results, found)), encoding="utf-8")
     return page
@@ -119,49 +123,68 @@ def analysis(results: StudyResults) -> dict[str, Any]:
 
 
 def _group(results: StudyResults, found: Scores) -> dict[str, Any]:
+    share, low, high = (part.tolist() for part in agreement.reliability(found)) if found.freedom else ([], [], [])
     told: dict[str, Any] = {
         "networks": len(found.networks),
+        "repeated networks": len(found.repeats),
         "scenarios": found.scenarios,
         "mean": found.single.mean(0).tolist(),
-        "deviation between single trainings of networks": found.single.std(0, ddof=1).tolist(),
+        "deviation between networks": found.single.std(0, ddof=1).tolist(),
         "best": [found.networks[index] for index in found.single.argmax(0)],
+        "scores without labels": _label_free(results, found),
     }
-    told |= {name: _correlation(found, statistic) for name, statistic in agreement.CORRELATIONS.items()}
-    repeats = [*found.repeats.values()]
-    told["scores without labels"] = _label_free(results, found)
-    told["repeated networks"] = len(repeats)
-    if len(repeats) > 1:
-        low, high = agreement.reliability_interval(repeats)
-        share = agreement.reliability(repeats)
-        told["reliability"] = {"value": share.tolist(), "low": low.tolist(), "high": high.tolist()}
-        told["seed deviation"] = found.seed_deviation.tolist()
-        told["ceiling, mean of pairs"] = agreement.off_diagonal_mean(agreement.ceiling(share))
-        told["networks within noise of the best, by scenario"] = agreement.near_best(found).sum(0).tolist()
-        told["regret"] = agreement.honest_regret(repeats)
+    if len(found.scenarios) > 1:
+        told |= {name: _correlation(found, name, np.array(share)) for name in agreement.CORRELATIONS}
+    if found.freedom:
+        told["deviation between seeds"] = found.seed_deviation.tolist()
+        told["share of networks"] = {"value": share, "low": low, "high": high}
+        told["could be the best, by scenario"] = agreement.near_best(found).sum(0).tolist()
+    if len(found.repeats) > 2 and len(found.scenarios) > 1:
+        told["variance"] = _variance(found)
+        told["regret of one for all, by the training that chose"] = agreement.regret_of_choice(
+            agreement.stacked(found)
+        ).tolist()
     return told
 
 
-def _correlation(found: Scores, statistic: Callable[[Values], Values]) -> dict[str, Any]:
-    """Of every pair and of the mean of pairs, with intervals over networks."""
+def _variance(found: Scores) -> dict[str, list[float]]:
+    """Shares of variance, each with its interval over the repeated networks."""
+    runs = agreement.stacked(found)
+    low, high = agreement.middle(agreement.resampled(runs, agreement.variance_parts))
+    values = agreement.variance_parts(runs)
+    return {name: [float(part[place]) for part in (values, low, high)] for place, name in enumerate(PARTS)}
 
-    def mean(values: Values) -> float:
-        return agreement.off_diagonal_mean(statistic(values))
 
-    low, high = (end.tolist() for end in agreement.interval(found.single, statistic))
-    of_mean = [mean(found.single), *(float(end) for end in agreement.interval(found.single, mean))]
-    return {"value": statistic(found.single).tolist(), "low": low, "high": high, "mean of pairs": of_mean}
+def _correlation(found: Scores, name: str, share: Values) -> dict[str, Any]:
+    """Of every pair and of the mean of pairs, with intervals over networks, and what luck leaves of perfect ones."""
+    statistic = agreement.CORRELATIONS[name]
+    value, draws = statistic(found.single), agreement.resampled(found.single, statistic)
+    low, high = agreement.middle(draws)
+    ends = agreement.middle(agreement.mean_of_pairs(draws))
+    told = {
+        "value": value.tolist(),
+        "low": low.tolist(),
+        "high": high.tolist(),
+        "mean of pairs": [float(part) for part in (agreement.mean_of_pairs(value), *ends)],
+    }
+    if len(share):
+        most = agreement.SEEN_AS[name](agreement.ceiling(share))
+        told |= {"ceiling": most.tolist(), "ceiling, mean of pairs": float(agreement.mean_of_pairs(most))}
+    return told
 
 
 def _label_free(results: StudyResults, found: Scores) -> dict[str, list[float]]:
     """Spearman's correlation of each score with the mean accuracy over scenarios, and its interval over networks."""
     held: dict[str, dict[str, float]] = {}
     for row in results.rows:
-        if row["protocol"] == LABEL_FREE:
+        if row["protocol"] == LABEL_FREE and row["value"] is not None:
             held.setdefault(row["metric"], {}).setdefault(row["network"], row["value"])
     told = {}
     for score, values in held.items():
+        if set(values) < set(found.networks):
+            continue
         pairs = np.stack([[values[name] for name in found.networks], found.single.mean(1)], axis=1)
-        ends = agreement.interval(pairs, lambda both: agreement.spearman(both)[0, 1])
+        ends = agreement.middle(agreement.resampled(pairs, lambda both: agreement.spearman(both)[0, 1]))
         told[score] = [float(agreement.spearman(pairs)[0, 1]), *(float(end) for end in ends)]
     return told
 
@@ -181,7 +204,7 @@ def _figures(results: StudyResults, found: Scores) -> dict[str, dict[str, bytes]
 
 
 def _drawn(found: Scores, ink: plots.Ink) -> dict[str, Any]:
-    if len(found.networks) < FEW:
+    if len(found.networks) < FEW or len(found.scenarios) < 2:
         return {}
     return {
         **{
@@ -195,18 +218,19 @@ def _drawn(found: Scores, ink: plots.Ink) -> dict[str, Any]:
     }
 
 
-def headline(found: Scores) -> str:
+def headline(found: Scores, groups: Mapping[str, Any]) -> str:
     """The sentence that the page begins with."""
     best = {found.networks[index] for index in found.single.argmax(0)}
     count = (
         f"{len(found.networks)} networks, {len(found.scenarios)} scenarios: {len(best)} different networks come first"
     )
-    regret = agreement.honest_regret([*found.repeats.values()])
-    if regret is None:
-        return f"{count}. No network was trained twice yet, so how much of that is luck is not known."
+    parts = groups.get(EVERYONE, {}).get("variance")
+    if parts is None:
+        return f"{count}. Too few networks were trained more than once to tell how much of that is luck."
+    general, own, luck = (100 * parts[name][0] for name in PARTS)
     return (
-        f"{count}. Choosing one network for all costs {regret[0]:.1f} points a scenario against one for each, and "
-        f"drawing one at random {regret[1]:.1f}."
+        f"{count}. Of the variance of their accuracy {general:.0f} % is a network's in all scenarios, {own:.0f} % its "
+        f"own in one, and {luck:.0f} % luck."
     )
 
 
@@ -224,12 +248,11 @@ def _page(
         "Judged by": title(PROTOCOL),
     }
     shown = "".join(f"<div><dt>{name}</dt><dd>{escape(value)}</dd></div>" for name, value in facts.items())
-    return whole_page(
-        results.folder.resolve().name,
-        f"""<header><h1>ssl_keras · study</h1><p class="headline">{escape(headline(found))}</p>
+    top = f"""<header><h1>ssl_keras · study</h1><p class="headline">{escape(headline(found, groups))}</p>
 <dl class="facts">{shown}</dl></header>
-{_best(found)}{_noise(found)}{_agreement(groups, found, figures)}{_costs(figures)}{_scores(groups)}{_rest(results)}""",
-    )
+"""
+    answers = _best(found), _noise(found, groups), _agreement(groups, found, figures), _costs(figures), _scores(groups)
+    return whole_page(results.folder.resolve().name, "".join((top, *answers, _rest(results))))
 
 
 def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -247,24 +270,23 @@ def _best(found: Scores) -> str:
     rows = []
     for place, scenario in enumerate(found.scenarios):
         winner = int(found.single[:, place].argmax())
-        value, noise = found.single[winner, place], found.seed_deviation[place]
-        tied = f"{near[:, place].sum() - 1}" if np.isfinite(noise) else "not known"
-        rows.append((scenario, found.networks[winner], f"{value:.1f}", tied, f"{shortfall[overall, place]:.1f}"))
+        others = f"{near[:, place].sum() - 1}" if found.freedom else "not known"
+        value, lacks = found.single[winner, place], shortfall[overall, place]
+        rows.append((scenario, found.networks[winner], f"{value:.1f}", others, f"{lacks:.1f}"))
     name = found.networks[overall]
     return f"""<section><h2>The best network of every scenario</h2>
-<p>Others within noise: those whose distance from the best is less than 95 % of differences between two trainings of one
-and the same network; among them the order says nothing. The last column is what {escape(name)}, the best on average,
-lacks.</p>
-{_table(("scenario", "best", "top-1 %", "others within noise", f"{name} lacks"), rows)}</section>
+<p>The first of many is told better than it is. Others could be the best for all that single trainings tell: of so many
+equal networks, 95 % would be as near to the luckiest. The last column is what {escape(name)}, the best on average,
+lacks to each scenario's first, luck included.</p>
+{_table(("scenario", "first", "top-1 %", "others that could be", f"{name} lacks"), rows)}</section>
 """
 
 
-def _noise(found: Scores) -> str:
-    repeats = [*found.repeats.values()]
-    if len(repeats) < 2:
-        return "<section><h2>Networks or luck?</h2><p>No two networks were trained more than once yet.</p></section>\n"
-    share = agreement.reliability(repeats)
-    low, high = agreement.reliability_interval(repeats)
+def _noise(found: Scores, groups: Mapping[str, Any]) -> str:
+    if not found.freedom or len(found.networks) < 2:
+        lack = "It takes two networks, and one of them trained with several seeds."
+        return f"<section><h2>Networks or luck?</h2><p>{lack}</p></section>\n"
+    share, low, high = agreement.reliability(found)
     rows = [
         (
             scenario,
@@ -277,24 +299,43 @@ def _noise(found: Scores) -> str:
     heads = ("scenario", "between networks, points", "between seeds, points", "share of networks, %")
     return f"""<section><h2>Networks or luck?</h2>
 <p>Standard deviation of accuracy between networks (one training each), and between trainings of one network that differ
-in the seed alone ({len(repeats)} networks). The share is that of the variance of single trainings which lies between
-networks (ICC, with a 95 % interval over networks). A scenario with a small share cannot agree with any other.</p>
-{_table(heads, rows)}</section>
+in the seed alone ({len(found.repeats)} networks, {found.freedom} further trainings). The share is that of the variance
+of single trainings which lies between networks, with its 95 % interval. A scenario with a small share cannot agree with
+any other. All are judged on the same test images, whose luck counts as a difference between networks.</p>
+{_table(heads, rows)}{_parts(groups.get(EVERYONE, {}))}</section>
 """
+
+
+def _parts(group: Mapping[str, Any]) -> str:
+    if "variance" not in group:
+        return ""
+    rows = [
+        (name, f"{100 * value:.0f}", f"{100 * low:.0f} to {100 * high:.0f}")
+        for name, (value, low, high) in group["variance"].items()
+    ]
+    lacks = group["regret of one for all, by the training that chose"]
+    return f"""<h3>One network for all?</h3>
+<p>The variance of the repeated networks' accuracy in three parts (scenarios in units of their deviation; intervals over
+networks). What a network has in all scenarios would make one the best everywhere; what it has in one scenario would
+not. Choosing by one training and judging by the others, one network for all lacks {np.mean(lacks):.1f} points a
+scenario to one for each ({min(lacks):.1f} to {max(lacks):.1f}, by the training that chose; below 0, the choice for all,
+which rests on all scenarios, was the better one).</p>
+{_table(("part", "share, %", "95 % interval"), rows)}"""
 
 
 def _agreement(groups: Mapping[str, Any], found: Scores, figures: Mapping[str, Mapping[str, bytes]]) -> str:
     drawn = [name for name in figures if name.startswith("correlation-")]
-    if not drawn:
+    if not drawn or len(found.scenarios) < 2:
         return ""
     maps = "".join(figure_html(figures[name], "", f"Correlations between scenarios, {name}") for name in drawn)
     rows = []
     for words, group in groups.items():
         low, high = group["Spearman"]["mean of pairs"][1:]
         values = [f"{group[name]['mean of pairs'][0]:.2f}" for name in agreement.CORRELATIONS]
-        top = f"{group['ceiling, mean of pairs']:.2f}" if "ceiling, mean of pairs" in group else "–"
+        most = group["Spearman"].get("ceiling, mean of pairs")
+        top = f"{most:.2f}" if most is not None else "–"
         rows.append((words, str(group["networks"]), *values, f"{low:.2f} to {high:.2f}", top))
-    heads = ("networks", "how many", *agreement.CORRELATIONS, "95 % of Spearman's", "ceiling")
+    heads = ("networks", "how many", *agreement.CORRELATIONS, "95 % of Spearman's", "its ceiling")
     return f"""<section><h2>Do scenarios agree?</h2>
 <p>Correlation of accuracy over networks, mean of all pairs of scenarios. The ceiling is what two scenarios would show
 that agree entirely, given how much of a single training is luck. Few outliers can make correlations large, so the

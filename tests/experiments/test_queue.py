@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -35,6 +36,10 @@ def start(folder, pause):
     return subprocess.Popen([sys.executable, "-c", WORKER, str(folder), str(pause)], stdout=subprocess.PIPE, text=True)
 
 
+def leases_in(folder):
+    return list((folder / "leases").glob("[!.]*"))
+
+
 def begun(folder):
     log = folder / "log"
     return log.read_text().split() if log.exists() else []
@@ -50,7 +55,7 @@ def test_items_are_done_in_order_and_once(tmp_path):
     queue = Queue(tmp_path, NAMES)
     assert [name for name, _ in queue.work(do)] == NAMES == done
     assert list(queue.work(do)) == [] and queue.results() == [{"name": name} for name in NAMES]
-    assert not list((tmp_path / "leases").iterdir())
+    assert not leases_in(tmp_path)
 
 
 def test_a_failure_is_kept_with_its_reason_and_can_be_tried_again(tmp_path):
@@ -76,7 +81,7 @@ def test_what_is_no_fault_of_the_item_ends_the_work_and_gives_the_item_back(tmp_
     queue = Queue(tmp_path, NAMES)
     with pytest.raises(fault):
         list(queue.work(do))
-    assert queue.open_items() == NAMES and not queue.failures() and not list((tmp_path / "leases").iterdir())
+    assert queue.open_items() == NAMES and not queue.failures() and not leases_in(tmp_path)
 
 
 def test_processes_share_the_items_and_do_none_twice(tmp_path):
@@ -127,3 +132,36 @@ def test_a_lease_is_touched_while_its_item_is_done(tmp_path, monkeypatch):
         return {"touched": lease.stat().st_mtime > 0}
 
     assert dict(queue.work(do)) == {"item0": {"touched": True}}
+
+
+def test_of_many_that_find_a_lease_abandoned_one_takes_it(tmp_path):
+    for name in NAMES:
+        (tmp_path / "leases").mkdir(exist_ok=True)
+        (tmp_path / "leases" / name).write_text(json.dumps({"host": socket.gethostname(), "process": 2**22 + 1}))
+    workers = [start(tmp_path, 0.02) for _ in range(4)]
+    for worker in workers:
+        worker.communicate(timeout=60)
+    assert Counter(begun(tmp_path)) == Counter(NAMES)
+
+
+def test_a_lease_of_an_earlier_process_with_this_ones_number_is_free(tmp_path):
+    (tmp_path / "leases").mkdir()
+    (tmp_path / "leases" / "item0").write_text(json.dumps({"host": socket.gethostname(), "process": os.getpid()}))
+    assert dict(Queue(tmp_path, NAMES[:1]).work(lambda name: {})) == {"item0": {}}
+
+
+def test_a_lease_that_was_taken_away_is_not_given_back(tmp_path):
+    lease = tmp_path / "leases" / "item0"
+
+    def do(name):
+        lease.write_text("another's")
+        return {}
+
+    list(Queue(tmp_path, NAMES[:1]).work(do))
+    assert lease.read_text() == "another's"
+
+
+def test_results_hold_what_was_once_asked_for_and_no_half_written_file(tmp_path):
+    list(Queue(tmp_path, NAMES[:3]).work(lambda name: {"name": name}))
+    (tmp_path / "finished" / ".writing-1-item9.json").write_text("{")
+    assert [row["name"] for row in Queue(tmp_path, NAMES[1:2]).results()] == ["item1", "item0", "item2"]

@@ -1,5 +1,6 @@
 """Studies: which networks, one run of two, growing it, failures, and kills."""
 
+import base64
 import csv
 import json
 import os
@@ -8,21 +9,27 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from itertools import chain
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from ssl_keras.architecture import families
 from ssl_keras.architecture.grammar import parse
 from ssl_keras.data.evaluation import evaluation_batches
 from ssl_keras.data.prepared import prepared
 from ssl_keras.data.sources import open_source
 from ssl_keras.experiments import plan, study
 from ssl_keras.experiments.checks import ConfigError
+from ssl_keras.experiments.config_files import to_dict
+from ssl_keras.experiments.queue import Queue
+from ssl_keras.experiments.run_folder import write_json
 from ssl_keras.experiments.settings import Heads, Study
-from ssl_keras.experiments.study import StudySetup, costs, networks
+from ssl_keras.experiments.study import StudySetup, costs, networks, place_of_images, write_table
 from ssl_keras.reports.page import ReportError
 from ssl_keras.reports.study import filters, write_study_report
+from ssl_keras.scenarios import suite
 
 SMALL = Study(
     data="shapes@32",
@@ -38,16 +45,15 @@ SMALL = Study(
 )
 
 
-def test_networks_come_single_ones_first_then_the_families_in_turn():
+def test_networks_come_from_the_families_in_turn_then_by_name():
     config = replace(SMALL, networks=("resnet", "own = conv_c4", "mobilenet", "resnet_v7"), count=6)
     found = list(networks(config, 32))
-    assert found[:2] == ["own", "resnet_v7"]
-    drawn = [name for name in found[2:] if name != "resnet_v7"]
+    drawn, single = found[:-2], found[-2:]
+    assert single == ["own", "resnet_v7"]
     assert [name.split("_v")[0].rstrip("0123456789") for name in drawn[:4]] == ["resnet", "mobilenet"] * 2
     more = list(networks(replace(config, count=30), 32))
-    assert more[: len(found)] == found and len(more) > len(found)
-    assert list(networks(replace(config, seed=1), 32)) != found
-    assert found[2:] != list(networks(replace(config, seed=1), 32))[2:]
+    assert more[: len(drawn)] == drawn and len(more) > len(found)
+    assert drawn != list(networks(replace(config, seed=1), 32))[: len(drawn)]
 
 
 def test_equal_networks_are_taken_once_and_ranges_hold():
@@ -61,13 +67,12 @@ def test_equal_networks_are_taken_once_and_ranges_hold():
     ("fields", "said"),
     [
         ({"networks": ("resnt",)}, "no network is called 'resnt': did you mean 'resnet'"),
-        ({"networks": ("a = conv_c4", "a = conv_c8")}, "two networks are called a"),
-        ({"networks": ("a/b = conv_c4",)}, "'a/b' cannot be the name of a network"),
+        ({"networks": ("a = conv_c{4,8}",)}, "a search space has no layout"),
         ({"networks": ("resnet",), "macs": "1..2"}, "no network lies in params None and macs 1..2"),
     ],
 )
 def test_networks_that_are_none_are_one_sentence(fields, said):
-    with pytest.raises(ConfigError, match=said):
+    with pytest.raises(ValueError, match=said):
         networks(replace(SMALL, **fields), 32)
 
 
@@ -77,6 +82,10 @@ def test_networks_that_are_none_are_one_sentence(fields, said):
         ({"architecture": "resnet50"}, "architecture is resnet50, which a study does not take: give networks"),
         ({"init": "runs/a"}, "init is runs/a"),
         ({"seeds": ()}, "seeds is empty"),
+        ({"seeds": (0, -1)}, r"seeds is \(0, -1\): give different numbers from 0 on"),
+        ({"seeds": (1, 1)}, "give different numbers"),
+        ({"networks": ("a = conv_c4", "a = conv_c8")}, "two networks are called a"),
+        ({"networks": ("a/b = conv_c4",)}, "'a/b' cannot be the name of a network"),
         ({"test_images": 1}, "test_images is 1"),
     ],
 )
@@ -85,9 +94,27 @@ def test_configs_that_are_none_are_one_sentence(fields, said):
         replace(SMALL, **fields)
 
 
-def test_trials_are_every_network_once_then_the_repeated_ones():
-    setup = StudySetup(replace(SMALL, seeds=(0, 1, 2), repeated=1))
-    assert list(setup.trials) == ["plain-seed0", "basic-seed0", "plain-seed1", "plain-seed2"]
+def test_trials_are_every_network_once_then_the_repeated_and_the_named_ones():
+    config = replace(SMALL, networks=("resnet",), count=3, seeds=(0, 1, 2), repeated=1)
+    first, second, third = networks(config, 16)
+    expected = [f"{name}-seed0" for name in (first, second, third)] + [f"{first}-seed1", f"{first}-seed2"]
+    assert list(StudySetup(config).trials) == expected
+    grown = list(StudySetup(replace(config, networks=("resnet", "own = conv_c4"))).trials)
+    assert set(grown) == {*expected, "own-seed0", "own-seed1", "own-seed2"}
+
+
+def test_all_trials_learn_from_the_same_images():
+    setup = StudySetup(replace(SMALL, seeds=(0, 1)))
+    one, other = (setup.of(setup.trials[name]) for name in ("plain-seed0", "plain-seed1"))
+    assert one.source.checksum() == other.source.checksum() and one.source.size == 64
+    assert (one.config.seed, other.config.seed) == (0, 1)
+
+
+def test_scenarios_of_other_images_are_prepared_in_other_folders():
+    told = {}
+    for scenario in chain(*suite.SUITES.values()):
+        told.setdefault(place_of_images(scenario), set()).add((scenario.source, scenario.train, scenario.test))
+    assert all(len(images) == 1 for images in told.values()) and len(told) > 90
 
 
 def test_top_over_bottom_counts_the_first_two_stages_of_blocks_as_bottom():
@@ -127,25 +154,35 @@ def test_the_table_has_a_row_per_network_seed_scenario_protocol_and_metric(finis
     keys = [(row["network"], row["seed"], row["scenario"], row["protocol"], row["metric"]) for row in rows]
     assert len(set(keys)) == len(keys) and {key[0] for key in keys} == {"plain", "basic"}
     assert {key[2:] for key in keys} >= {("digits", "linear", "top1"), ("digits", "knn20", "top1")}
-    assert all((row["n_train"], row["n_test"], row["passes"]) == (60, 40, 64) for row in rows)
+    judged = [row for row in rows if row["protocol"] != "label_free"]
+    assert all((row["n_train"], row["n_test"], row["passes"]) == (60, 40, 64) for row in judged)
     with (finished / "table.csv").open(encoding="utf-8") as file:
         assert [(row["network"], float(row["value"])) for row in csv.DictReader(file)] == [
             (row["network"], row["value"]) for row in rows
         ]
     told = json.loads((finished / "finished" / "plain-seed0.json").read_text())
+    right = np.unpackbits(np.frombuffer(base64.b64decode(told["right"]["digits"]), np.uint8))[:40]
+    wanted = ("plain", "linear", "top1")
+    value = next(row["value"] for row in rows if (row["network"], row["protocol"], row["metric"]) == wanted)
+    assert 100 * right.mean() == pytest.approx(value)
     assert set(told["label_free"]) and set(told["seconds"]) >= {"build", "trace", "learn", "judge"}
     page = (finished / "report.html").read_text()
-    assert "2 networks, 1 scenarios" in page and "No network was trained twice yet" in page
+    assert "2 networks, 1 scenarios" in page and "It takes two networks" in page
 
 
 def test_a_study_grows_and_does_nothing_again(finished, capsys):
     before = {path.name: path.stat().st_mtime_ns for path in (finished / "finished").iterdir()}
     (finished / "finished" / "basic-seed0.json").unlink()
-    study.run(replace(SMALL, out=str(finished), seeds=(0, 1), repeated=1))
+    study.run(replace(SMALL, out=str(finished), networks=("plain = conv_c4",), seeds=(0, 1)))
+    study.run(replace(SMALL, out=str(finished)))
     after = {path.name: path.stat().st_mtime_ns for path in (finished / "finished").iterdir()}
     assert set(after) == set(before) | {"plain-seed1.json"}
     assert after["plain-seed0.json"] == before["plain-seed0.json"]
     assert {(row["network"], row["seed"]) for row in rows_of(finished)} == {("plain", 0), ("basic", 0), ("plain", 1)}
+    study.run(replace(SMALL, out=str(finished), networks=("plain = conv_c4",)))
+    assert len({(row["network"], row["seed"]) for row in rows_of(finished)}) == 3  # nothing finished leaves the table
+    with pytest.raises(ConfigError, match="plain is conv_c4 in this study, not conv_c8: give the new network another"):
+        study.run(replace(SMALL, out=str(finished), networks=("plain = conv_c8",)))
     with pytest.raises(ConfigError, match="holds a run with epochs = 1, not 2"):
         study.run(replace(SMALL, out=str(finished), epochs=2))
 
@@ -154,7 +191,9 @@ def test_a_network_that_fails_leaves_the_others(tmp_path, monkeypatch, capsys):
     def run_trial(setup, trial, scenarios):
         if trial.network == "plain":
             raise ArithmeticError("the loss is no number")
-        return {"network": trial.network, "seconds": {}, "rows": []}
+        told = dict.fromkeys(("mode", "passes", "params", "macs", "top_bottom"))
+        named = {"network": trial.network, "architecture": str(trial.architecture), "seed": trial.seed}
+        return told | named | {"seconds": {}, "rows": [], "label_free": {"RankMe": 1.0}}
 
     monkeypatch.setattr(study, "run_trial", run_trial)
     monkeypatch.setattr(study, "write_study_report", lambda folder: folder)
@@ -168,6 +207,43 @@ def test_what_no_trial_could_do_is_refused_before_the_folder_is_made(tmp_path):
     with pytest.raises(ValueError, match="cannot take 10000000 images"):
         study.run(replace(SMALL, images=10_000_000, out=str(tmp_path / "out")))
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"scenarios": ("dense",)}, "scenario camvid is judged by segmentation"),
+        ({"networks": ("resnet",), "count": 0}, "count is 0, which leaves no network"),
+    ],
+)
+def test_what_no_trial_could_be_judged_by_is_refused(fields, said, tmp_path):
+    with pytest.raises(ConfigError, match=said):
+        study.run(replace(SMALL, out=str(tmp_path / "out"), **fields))
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_page_of_many_networks_has_all_it_promises(tmp_path):
+    rng = np.random.default_rng(0)
+    for index, (name, architecture) in enumerate(families.study("mobilenet", 8)[:7]):
+        for seed in range(2 if index < 4 else 1):
+            result = {"network": name, "architecture": str(architecture), "seed": seed, "mode": "relicv2", "passes": 1}
+            rows = [
+                {"scenario": scenario, "protocol": "linear", "metric": "top1", "value": 40 + index + rng.normal(),
+                 "low": 0.0, "high": 100.0, "n_train": 9, "n_test": 9}
+                for scenario in ("x/y", "z", "flat")
+            ]  # fmt: skip
+            rows[2]["value"] = 33.3
+            written = result | costs(architecture, 32) | {"rows": rows, "label_free": {"RankMe": float(index)}}
+            write_json(tmp_path / "finished" / f"{name}-seed{seed}.json", written)
+    write_json(tmp_path / "study.json", to_dict(SMALL))
+    write_table(tmp_path, Queue(tmp_path, ()))
+    page = write_study_report(tmp_path).read_text()
+    assert "7 networks, 3 scenarios" in page and "% luck" in page and "nan" not in page.lower().split("<style>")[0]
+    told = json.loads((tmp_path / "analysis.json").read_text())["groups"]["all networks"]
+    assert told["scores without labels"]["RankMe"][0] > 0.5 and told["Spearman"]["value"][0][2] == 0
+    assert sum(value for value, _, _ in told["variance"].values()) == pytest.approx(1)
+    names = {path.name for path in (tmp_path / "figures").iterdir()}
+    assert {"ranks.svg", "correlation-kendall.png", "accuracy-over-macs.svg", "accuracy-over-x-y.png"} <= names
 
 
 def test_a_folder_without_a_study_has_no_report(tmp_path):
