@@ -88,9 +88,10 @@ def run_cell(
     if equal == "passes":
         steps = passes // setup.batch_size
     schedule = Schedule(1, steps)
-    learner = setup.supervised(schedule, label) if label else setup.learner(schedule)
-    started = time.monotonic()
-    fit(setup, learner, schedule, [], label)
+    with setup.computing():
+        learner = setup.supervised(schedule, label) if label else setup.learner(schedule)
+        started = time.monotonic()
+        fit(setup, learner, schedule, [], label)
     seconds = time.monotonic() - started
     found = scores(learner.encoder, train, test, setup.image_size, config.seed)
     encoders = {name: learner.encoder}

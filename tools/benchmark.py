@@ -4,7 +4,7 @@
     python tools/benchmark.py step
     python tools/benchmark.py search
 
-speed: pre-training end to end, beside the same work in PyTorch. step: the ReLICv2 step beside its forward and backward
+speed: pre-training end to end, beside the same work in PyTorch. precision: the step in bfloat16. step: the ReLICv2 step beside its forward and backward
 passes alone. search: the steps of a search beside those of the largest network of its space. Every case is a process of
 its own, and the cases are repeated in turn, so that a machine whose speed drifts treats them alike; the best of the
 repeats counts. Results go to tools/results/, from which the README's tables are made (``make tables``).
@@ -289,6 +289,23 @@ def speed(arguments: argparse.Namespace) -> list[dict[str, Any]]:
     return _rows({case: _best(found) for case, found in runs.items()})
 
 
+def precision(arguments: argparse.Namespace) -> list[dict[str, Any]]:
+    """The bare step in bfloat16 over that in float32, by width."""
+    rows = []
+    for width in (*WIDTHS, 2 * max(WIDTHS)):
+        case = {"width": width, "steps": arguments.steps, "data": arguments.data, "data_dir": arguments.data_dir}
+        ratios = []
+        for _ in range(arguments.repeats):
+            rates = [_one_of("speed", case | {"precision": kind})["bare"] for kind in PRECISIONS]
+            ratios.append(rates[0] / rates[1])
+        rows.append({"width": width, "bfloat16 / float32, time of a step (of each repeat)": _median_of(ratios)})
+    return rows
+
+
+def _median_of(ratios: list[float]) -> str:
+    return f"{statistics.median(ratios):.2f} ({', '.join(f'{ratio:.2f}' for ratio in ratios)})"
+
+
 def step(arguments: argparse.Namespace) -> list[dict[str, Any]]:
     """The step over its passes alone, by width."""
     rows = []
@@ -300,7 +317,7 @@ def step(arguments: argparse.Namespace) -> list[dict[str, Any]]:
                 "width": width,
                 "step, ms": round(1000 * min(run["step"] for run in runs)),
                 "its passes alone, ms": round(1000 * min(run["passes"] for run in runs)),
-                "ratio (of each repeat)": f"{statistics.median(ratios):.2f} ({', '.join(f'{r:.2f}' for r in ratios)})",
+                "ratio (of each repeat)": _median_of(ratios),
             }
         )
     return rows
@@ -342,6 +359,7 @@ def _one_of(what: str, case: dict[str, Any]) -> dict[str, float]:
 
 MEASURES = {
     "speed": (measure, speed, "speed.json"),
+    "precision": (measure, precision, "precision.json"),
     "step": (measure_step, step, "step_cost.json"),
     "search": (measure_search, search, "search_cost.json"),
 }
