@@ -6,8 +6,8 @@
 
 speed: pre-training end to end, beside the same work in PyTorch. precision: the step in bfloat16 over that in float32.
 step: the ReLICv2 step beside its forward and backward passes alone. search: the steps of a search beside those of the
-largest network of its space. Every case is a process of its own, and cases are repeated in turn, so that a machine whose
-speed drifts treats them alike; the best of the repeats counts. Results go to tools/results/ (``make tables``).
+largest network of its space. Every case is a process of its own, and cases are repeated in turn, so that a machine
+whose speed drifts treats them alike; the best of the repeats counts. Results go to tools/results/ (``make tables``).
 """
 
 import argparse
