@@ -28,8 +28,8 @@ from ssl_keras.networks.encoder import Encoder
 from ssl_keras.scenarios import suite
 
 STEPS = 10
-PROBES = 4
-"""Networks of a study that are timed."""
+PROBES, PROBE_STEPS = 4, 4
+"""Networks of a study that are timed, and steps of each: there are many, and each step is long."""
 
 
 def run(config: Pretrain) -> None:
@@ -141,8 +141,8 @@ def _seconds_of_trial(setup: Setup, config: Study) -> float:
     begun = time.monotonic()
     schedule = setup.schedule()
     learner = setup.learner(schedule)
-    a_step = float(np.median(pretrain.step_times(learner, setup.batches(), STEPS)))
-    traced = time.monotonic() - begun - STEPS * a_step
+    a_step = float(np.median(pretrain.step_times(learner, setup.batches(), PROBE_STEPS)))
+    traced = time.monotonic() - begun - PROBE_STEPS * a_step
     images = np.zeros((setup.batch_size, *setup.input_shape), np.float32)
     learner.encoder.predict_on_batch(images)
     begun = time.monotonic()
