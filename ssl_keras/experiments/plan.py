@@ -136,7 +136,7 @@ def _plan_study(config: Study) -> None:
 
 
 def _seconds_of_trial(setup: Setup, config: Study) -> float:
-    """Tracing and learning by ten steps, and the forward passes of judging by one batch."""
+    """Tracing and learning by a few steps, and the forward passes of judging by one batch."""
     keras.backend.clear_session()
     begun = time.monotonic()
     schedule = setup.schedule()
