@@ -7,7 +7,7 @@ trials on CIFAR-10. Sixteen of them are trained with three seeds, which tells ho
 Command:  ssl-keras study study_small, once a core; with --mode simclr --optimization.target-ema none --out
           studies/small_simclr --count 16 for SimCLR
 Hardware: two CPU cores
-Time:     unmeasured
+Time:     4 to 13 minutes a trial and core (nine of them, while other work ran)
 Result:   unmeasured
 """
 
