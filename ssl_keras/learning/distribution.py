@@ -208,6 +208,18 @@ def sum_over_replicas(shares: list[Tensor]) -> list[Tensor]:
     return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, shares)
 
 
+def clip_the_sum(optimizer: Any, gradients: list[Tensor]) -> list[Tensor]:
+    """Each replica's share of the clipped sum of all replicas' gradients, where an optimizer clips.
+
+    Keras clips what it is given, which is one replica's share of the sum. A share of what was clipped already lies
+    within the optimizer's bound and is left as it is. On one replica nothing is done, and the optimizer clips.
+    """
+    clips = any(getattr(optimizer, name, None) for name in ("clipnorm", "clipvalue", "global_clipnorm"))
+    if not clips or replicas() == 1:
+        return gradients
+    return [gradient / replicas() for gradient in optimizer._clip_gradients(sum_over_replicas(gradients))]
+
+
 def mean_of_shares(
     among: tf.distribute.Strategy, function: Callable[..., Tensor], batch: Tensor, *same: Tensor
 ) -> Tensor:

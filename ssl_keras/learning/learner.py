@@ -66,14 +66,7 @@ class Learner(MultiWorkerModel):
         return tf.transpose(tf.reshape(vectors, (-1, views, vectors.shape[-1])), (1, 0, 2))
 
     def compile(self, optimizer: Any, **kwargs: Any) -> None:
-        """Configures training; the objective is the learner's own, so there is no ``loss`` argument.
-
-        Raises:
-            ValueError: The optimizer clips gradients and there are several replicas: Keras clips each replica's share.
-        """
-        clips = [name for name in ("clipnorm", "clipvalue", "global_clipnorm") if getattr(optimizer, name, None)]
-        if clips and self.distribute_strategy.num_replicas_in_sync > 1:
-            raise ValueError(f"{clips[0]} would clip each replica's gradients before they are summed: leave it out")
+        """Configures training; the objective is the learner's own, so there is no ``loss`` argument."""
         super().compile(optimizer=optimizer, **kwargs)
         if not self.optimizer.built:
             # Vectors (biases, batch normalisation) are never decayed.
@@ -111,7 +104,7 @@ class Learner(MultiWorkerModel):
             tape.watch([variable.value for variable in variables])
             terms = objective()
             loss = distribution.divide_by_replicas(terms["loss"])
-        gradients = tape.gradient(loss, variables)
+        gradients = distribution.clip_the_sum(self.optimizer, tape.gradient(loss, variables))
         self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
         self.after_step()
         return self._track(terms)
@@ -134,7 +127,12 @@ class Learner(MultiWorkerModel):
         if isinstance(x, ViewBatches):
             kwargs = {"steps": x.steps_per_epoch, **kwargs}
             x = self.batches(x, 0)
-        return super().evaluate(x, **kwargs)
+        # Several steps in one execution would run past the last of an endless stream.
+        usual, self.steps_per_execution = self.steps_per_execution, 1
+        try:
+            return super().evaluate(x, **kwargs)
+        finally:
+            self.steps_per_execution = usual
 
     def call(self, images: Tensor, training: bool = False) -> Tensor:
         """Embeddings of images, by the encoder alone."""

@@ -12,6 +12,7 @@ class MultiWorkerModel(keras.Model):
 
     train_function: Any
     test_function: Any
+    steps_per_execution: int
 
     def make_train_function(self, force: bool = False) -> Any:
         """Keras's function on one host; over several, one that averages what their steps return."""

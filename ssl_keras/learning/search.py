@@ -339,6 +339,7 @@ class ArchitectureSearch(MultiWorkerModel):
             rate = self.learner.optimizer.learning_rate
             weights = self.learner.learned_variables
             gradients = second_order(lambda: share_on(WEIGHTS), validation_loss, weights, variables, rate)
+        gradients = distribution.clip_the_sum(self.architecture_optimizer, gradients)
         self.architecture_optimizer.apply_gradients(zip(gradients, variables, strict=True))
 
     def _compared(self, batch: Batch, step: Tensor) -> Tensor:

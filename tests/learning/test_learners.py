@@ -67,6 +67,7 @@ def test_evaluating_learns_nothing_and_uses_the_statistics_that_there_are():
     model.fit(batches, epochs=2, verbose=0)
     before = snapshot(model.weights)
     found = model.evaluate(batches, verbose=0, return_dict=True)
+    model.steps_per_execution = 3  # does not divide the two steps there are
     assert found == model.evaluate(batches, verbose=0, return_dict=True)
     for old, now in zip(before, model.weights, strict=True):
         np.testing.assert_array_equal(old, now)

@@ -10,6 +10,7 @@ import os
 import subprocess
 import sys
 import textwrap
+from itertools import product
 
 import numpy as np
 import pytest
@@ -61,6 +62,7 @@ PROGRAM = textwrap.dedent(
         "division": (distribution, "divide_by_replicas", lambda loss: loss),
         "gathering": (distribution, "gather", lambda values, axis: tf.concat([values] * 2, axis)),
         "positions": (distribution, "rows", tf.range),
+        "clipping": (distribution, "clip_the_sum", lambda optimizer, gradients: gradients),
         "one choice": (sk.ArchitectureSearch, "_choices", choices_of_its_own),
     }
     WHOLE = [(holder, name, getattr(holder, name)) for holder, name, _ in SAFEGUARDS.values()]
@@ -74,7 +76,8 @@ PROGRAM = textwrap.dedent(
         with strategy.scope():
             learner = learner_of(case["learner"], synchronized=case["without"] != "statistics")
             sgd = keras.optimizers.SGD(0.02, momentum=0.9)
-            optimizer = sk.LARS(0.5) if case["optimizer"] == "lars" else sgd
+            clipped = keras.optimizers.SGD(0.2, momentum=0.9, global_clipnorm=0.05)
+            optimizer = {"lars": sk.LARS(0.5), "sgd": sgd, "clipped": clipped}[case["optimizer"]]
             if case["learner"] == "search":
                 learner = sk.ArchitectureSearch(
                     learner, sk.Budget(macs=2e5), steps=4, warmup=0.3, every=1
@@ -107,6 +110,7 @@ def case(learner, optimizer="sgd", replicas=1, *, without=None, execution=1):
     }
 
 
+CLIPPED = ("relicv2", "search")
 CONTROLS = [
     ("relicv2", "statistics"),
     ("search", "statistics"),
@@ -123,7 +127,9 @@ place of an anchor in it, and one architecture a step."""
 CASES = [
     *(case(learner, optimizer, n) for learner in LEARNERS for optimizer in ("sgd", "lars") for n in (1, 2)),
     *(case(learner, replicas=n, execution=4) for learner in LEARNERS[:3] for n in (1, 2)),
+    *(case(learner, "clipped", n) for learner in CLIPPED for n in (1, 2)),
     *(case(learner, replicas=2, without=safeguard) for learner, safeguard in CONTROLS),
+    case("relicv2", "clipped", 2, without="clipping"),
 ]
 CLUSTER_CASES = [
     *(
@@ -174,8 +180,9 @@ def largest_difference(one, two):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("learner", LEARNERS)
-@pytest.mark.parametrize("optimizer", ["sgd", "lars"])
+@pytest.mark.parametrize(
+    ("learner", "optimizer"), [*product(LEARNERS, ("sgd", "lars")), *product(CLIPPED, ("clipped",))]
+)
 def test_two_replicas_equal_one(results, learner, optimizer):
     one, two = (results[name_of(case(learner, optimizer, replicas))] for replicas in (1, 2))
     assert largest_difference(one, two) < TOLERANCE
@@ -194,6 +201,12 @@ def test_four_steps_in_one_execution_are_four_steps(results, learner, replicas):
 def test_without_a_safeguard_they_differ(results, learner, safeguard):
     """The negative controls: the comparison above would see the mistake."""
     one, two = (results[name_of(case(learner, replicas=n, without=safeguard if n == 2 else None))] for n in (1, 2))
+    assert largest_difference(one, two) > 10 * TOLERANCE
+
+
+@pytest.mark.slow
+def test_clipping_every_replica_alone_differs(results):
+    one, two = (results[name_of(case("relicv2", "clipped", n, without=w))] for n, w in ((1, None), (2, "clipping")))
     assert largest_difference(one, two) > 10 * TOLERANCE
 
 
