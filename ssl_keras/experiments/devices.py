@@ -1,6 +1,7 @@
 """What TensorFlow wants to be told before anything else."""
 
 import contextlib
+import logging
 import os
 import sys
 from collections.abc import Iterator
@@ -32,6 +33,11 @@ def start(strategy: str | None) -> None:
             f"give --compute.strategy multiworker, or unset {distribution.CLUSTER}"
         )
     tf.config.list_logical_devices()
+
+
+def expect_retracing() -> None:
+    """For work whose every trial traces a network of its own, which TensorFlow would advise against each time."""
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
 
 
 @contextlib.contextmanager

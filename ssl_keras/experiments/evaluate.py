@@ -29,6 +29,8 @@ from ssl_keras.scenarios.results import provenance, write_results
 from ssl_keras.scenarios.robustness import relative
 
 GALLERY = 1000
+TRAIN_IMAGES = 10_000
+"""Labelled images per scenario, at most, where a search or a tuning ends with an evaluation."""
 
 Encoders = dict[str, keras.Model | RawPixels]
 
@@ -95,6 +97,23 @@ def run(config: Evaluate) -> Path:
     _show(out, remarks, found.skipped)
     CONSOLE.print(f"report: {page}", soft_wrap=True)
     return out
+
+
+def of_choice(run_folder: Path, config: Pretrain) -> Path:
+    """Judges the network that a search or a tuning chose and trained; returns its folder.
+
+    Raises:
+        ValueError, OSError: As `run`.
+    """
+    return run(
+        Evaluate(
+            encoder=str(run_folder),
+            yardsticks=("pixels", "untrained"),
+            data_dir=config.data_dir,
+            train_images=TRAIN_IMAGES,
+            seed=config.seed,
+        )
+    )
 
 
 def _sized(config: Evaluate, name: str) -> tuple[keras.Model, int]:

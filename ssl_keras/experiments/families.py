@@ -1,5 +1,6 @@
 """``ssl-keras families``: the study's networks, listed and drawn. Needs no TensorFlow."""
 
+from collections.abc import Callable
 from html import escape
 from pathlib import Path
 
@@ -52,18 +53,18 @@ def select(config: Families, side: int) -> Listed:
     families = STUDIES if config.family == "all" else (config.family,)
     everyone = [named for family in families for named in study(family, config.micro)]
     costs = [(name, network, cost(network, (side, side, 3))) for name, network in everyone]
-    return [row for row in costs if in_ranges(row[2], config.params, config.macs)]
+    fits = in_ranges(config.params, config.macs)
+    return [row for row in costs if fits(row[2])]
 
 
-def in_ranges(spent: Cost, params: str | None, macs: str | None) -> bool:
-    """Whether a cost lies in ranges as people type them; None is any.
+def in_ranges(params: str | None, macs: str | None) -> Callable[[Cost], bool]:
+    """What tells whether a cost lies in ranges as people type them; None is any.
 
     Raises:
         ConfigError: A range is none.
     """
-    ranges = {"params": params, "macs": macs}
-    bounds = {name: _range(name, text) for name, text in ranges.items()}
-    return all(low <= getattr(spent, name) <= high for name, (low, high) in bounds.items())
+    bounds = {name: _range(name, text) for name, text in (("params", params), ("macs", macs))}
+    return lambda spent: all(low <= getattr(spent, name) <= high for name, (low, high) in bounds.items())
 
 
 def page(listed: Listed, side: int) -> str:

@@ -1,13 +1,15 @@
 """Names that people type, as things: architectures, saved encoders, run folders."""
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from ssl_keras.architecture import families
 from ssl_keras.architecture.grammar import Architecture, ArchitectureError, parse
 from ssl_keras.architecture.spaces import SMALL_IMAGES
+from ssl_keras.architecture.study import STUDIES
 from ssl_keras.architecture.tokens import BLOCKS
-from ssl_keras.experiments.checks import nearest
+from ssl_keras.experiments.checks import ConfigError, nearest
 
 APPLICATIONS = "keras.applications:"
 """Before the name of a network that Keras ships."""
@@ -39,6 +41,28 @@ def named_architecture(text: str, image_size: int) -> Architecture:
             'as "conv_c32 | basic_r2_c64"'
         )
     return parse(text)
+
+
+def named_networks(items: Sequence[str]) -> dict[str, str | None]:
+    """The networks among what a study is told that are no whole family: name to string, None for one of a family.
+
+    Args:
+        items: families, names, or NAME=STRING.
+
+    Raises:
+        ConfigError: Two have one name, or a name cannot be one of a file.
+    """
+    found: dict[str, str | None] = {}
+    for item in items:
+        name, is_named, text = (part.strip() for part in item.partition("="))
+        if item in STUDIES:
+            continue
+        if name in found:
+            raise ConfigError(f"two networks are called {name}: rename one of them")
+        if not re.fullmatch(r"[\w.@+-]+", name):
+            raise ConfigError(f"{name!r} cannot be the name of a network, which names a file: take letters and digits")
+        found[name] = text if is_named else None
+    return found
 
 
 def run_name(data: str, architecture: str, seed: int, mode: str = "relicv2") -> str:

@@ -123,7 +123,7 @@ def _plan_study(config: Study) -> None:
     by_cost = sorted(macs, key=lambda name: macs[name])
     probed = [by_cost[round(place)] for place in np.linspace(0, len(macs) - 1, min(PROBES, len(macs)))]
     first = config.seeds[0]
-    with Setup(pretraining(config), setup.images).computing(), without_graph_rewriting():
+    with setup.shared.computing(), without_graph_rewriting():
         seconds = [_seconds_of_trial(setup.of(setup.trials[f"{name}-seed{first}"]), config) for name in probed]
     show("Would study", study.describe(setup, queue))
     known = [macs[name] for name in probed]

@@ -25,7 +25,6 @@ from ssl_keras.experiments import evaluate, pretrain
 from ssl_keras.experiments.checks import ConfigError
 from ssl_keras.experiments.latency import read_table
 from ssl_keras.experiments.naming import named_architecture, run_name
-from ssl_keras.experiments.options import Evaluate
 from ssl_keras.experiments.progress import CONSOLE, show
 from ssl_keras.experiments.run_folder import RunFolder, check_writable, own_place, refuse_other, replacing, write_json
 from ssl_keras.experiments.settings import Pretrain, Search, pretraining
@@ -38,8 +37,6 @@ from ssl_keras.networks.supernet import build_supernet
 
 FOUND = "found.json"
 """What a finished search says of itself, in search/."""
-TRAIN_IMAGES = 10_000
-"""Labelled images per scenario of the evaluation at the end, at most."""
 
 
 @dataclass(frozen=True)
@@ -154,15 +151,7 @@ def run(config: Search) -> Path:
     for name, network in baselines(setup, found).items():
         pretrain.run(replace(trained, architecture=str(network), out=str(out / "baselines" / name)))
     if distribution.is_chief():
-        evaluate.run(
-            Evaluate(
-                encoder=str(out),
-                yardsticks=("pixels", "untrained"),
-                data_dir=config.data_dir,
-                train_images=TRAIN_IMAGES,
-                seed=config.seed,
-            )
-        )
+        evaluate.of_choice(out, config)
     return out
 
 

@@ -6,7 +6,6 @@ mistakes are quick. The functions that act on a config are in the module named a
 no experiments is in `ssl_keras.experiments.options`.
 """
 
-import re
 from dataclasses import dataclass, field, fields
 from typing import Annotated, Literal
 
@@ -14,6 +13,7 @@ from tyro.conf import arg
 
 from ssl_keras.architecture.derivation import KINDS, Budget
 from ssl_keras.experiments.checks import ConfigError, amount_of, at_least, check_types, within
+from ssl_keras.experiments.naming import named_networks
 
 Baseline = Literal["resnet18", "mobilenet_v2", "random"]
 Mode = Literal["relicv2", "relic", "simclr", "byol"]
@@ -322,7 +322,7 @@ class Study(Pretrain):
         at_least(self, train_images=2, test_images=2)
         if min(self.seeds, default=0) < 0 or len(set(self.seeds)) < len(self.seeds):
             raise ConfigError(f"seeds is {self.seeds}: give different numbers from 0 on")
-        _ = self.named
+        named_networks(self.networks)
         for name in ("networks", "seeds", "scenarios"):
             if not getattr(self, name):
                 raise ConfigError(f"{name} is empty: give some, or leave it")
@@ -332,27 +332,6 @@ class Study(Pretrain):
         for name, instead in (("architecture", "networks"), ("minutes", "epochs"), ("init", "networks")):
             if getattr(self, name) != Pretrain.__dataclass_fields__[name].default:
                 raise ConfigError(f"{name} is {getattr(self, name)}, which a study does not take: give {instead}")
-
-    @property
-    def named(self) -> dict[str, str | None]:
-        """Networks that are no family, by name; the string, where there is one.
-
-        Raises:
-            ConfigError: Two have one name, or a name cannot be one of a file.
-        """
-        found: dict[str, str | None] = {}
-        for item in self.networks:
-            name, is_named, text = (part.strip() for part in item.partition("="))
-            if item in ("resnet", "mobilenet"):
-                continue
-            if name in found:
-                raise ConfigError(f"two networks are called {name}: rename one of them")
-            if not re.fullmatch(r"[\w.@+-]+", name):
-                raise ConfigError(
-                    f"{name!r} cannot be the name of a network, which names a file: take letters and digits"
-                )
-            found[name] = text if is_named else None
-        return found
 
 
 @dataclass(frozen=True)

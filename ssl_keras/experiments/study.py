@@ -9,7 +9,6 @@ import base64
 import csv
 import gc
 import hashlib
-import logging
 import math
 import time
 from collections.abc import Iterator, Mapping
@@ -28,13 +27,13 @@ from ssl_keras.architecture.cost import Cost, cost
 from ssl_keras.architecture.grammar import Architecture
 from ssl_keras.architecture.study import STUDIES, study
 from ssl_keras.data.prepared import prepared
-from ssl_keras.data.sources import Source, at_most, open_source, take
+from ssl_keras.data.sources import Source, at_most
 from ssl_keras.data.sources.base import shuffled
 from ssl_keras.experiments import devices, pretrain
 from ssl_keras.experiments.checks import ConfigError, nearest
 from ssl_keras.experiments.config_files import to_dict
 from ssl_keras.experiments.families import in_ranges
-from ssl_keras.experiments.naming import data_name, named_architecture
+from ssl_keras.experiments.naming import data_name, named_architecture, named_networks
 from ssl_keras.experiments.progress import CONSOLE, show
 from ssl_keras.experiments.queue import Queue
 from ssl_keras.experiments.run_folder import check_writable, replacing, same_or_new
@@ -82,16 +81,19 @@ class StudySetup:
     config: Study
 
     @cached_property
+    def shared(self) -> Setup:
+        """What all trials have: how they learn and from what, architecture and seed aside."""
+        return Setup(pretraining(self.config))
+
+    @property
     def images(self) -> Source:
         """The images to learn from, the same for all trials."""
-        images = open_source(self.config.data, data_dir=self.config.data_dir)
-        return images if self.config.images is None else take(images, self.config.images, self.config.seed)
+        return self.shared.source
 
-    @cached_property
+    @property
     def side(self) -> int:
         """Of the images, in learning and in judging."""
-        wanted = self.config.image_size
-        return Setup(pretraining(self.config), self.images).image_size if wanted == "auto" else wanted
+        return self.shared.image_size
 
     @cached_property
     def networks(self) -> dict[str, Architecture]:
@@ -101,7 +103,8 @@ class StudySetup:
     @cached_property
     def trials(self) -> dict[str, Trial]:
         """By name, in order: every network once, then the repeated ones with the other seeds."""
-        drawn = [name for name in self.networks if name not in self.config.named]
+        named = named_networks(self.config.networks)
+        drawn = [name for name in self.networks if name not in named]
         repeated = [*drawn[: self.config.repeated], *(name for name in self.networks if name not in drawn)]
         first, *others = self.config.seeds
         wanted = [(name, first) for name in self.networks] + [(name, seed) for seed in others for name in repeated]
@@ -134,7 +137,7 @@ class StudySetup:
 
     def of(self, trial: Trial) -> Setup:
         """What a trial is trained with."""
-        plain = replace(pretraining(self.config), images=None)  # they were drawn once, for all trials
+        plain = replace(self.shared.config, images=None)  # they were drawn once, for all trials
         return Setup(replace(plain, architecture=str(trial.architecture), seed=trial.seed), self.images)
 
 
@@ -153,7 +156,7 @@ def networks(config: Study, side: int) -> dict[str, Architecture]:
     """
     known = {name: network for family in STUDIES for name, network in study(family, config.micro)}
     single: dict[str, Architecture] = {}
-    for name, text in config.named.items():
+    for name, text in named_networks(config.networks).items():
         if text is None and name not in known:
             raise ConfigError(
                 f"no network is called {name!r}: {nearest(name, [*STUDIES, *known])}, or give NAME=STRING"
@@ -170,11 +173,8 @@ def networks(config: Study, side: int) -> dict[str, Architecture]:
 def _drawn(config: Study, family: str, side: int) -> list[tuple[str, Architecture]]:
     """A family's networks in the ranges, in an order that the seed decides; of equal ones the first."""
     distinct = {network: name for name, network in reversed(study(family, config.micro))}
-    listed = [
-        (name, network)
-        for network, name in reversed(distinct.items())
-        if in_ranges(cost(network, (side, side, 3)), config.params, config.macs)
-    ]
+    fits = in_ranges(config.params, config.macs)
+    listed = [(name, one) for one, name in reversed(distinct.items()) if fits(cost(one, (side, side, 3)))]
     return [listed[index] for index in shuffled(len(listed), config.seed)]
 
 
@@ -185,8 +185,7 @@ def run(config: Study) -> Path:
         ConfigError: The config does not fit the data or the folder, or names no network.
         ValueError, OSError: The data or the folder cannot be used.
     """
-    # Every trial traces a network of its own, which TensorFlow would advise against each time.
-    logging.getLogger("tensorflow").setLevel(logging.ERROR)
+    devices.expect_retracing()
     out = place(config)
     check_writable(out)
     setup = StudySetup(config)
@@ -200,7 +199,7 @@ def run(config: Study) -> Path:
     scenarios = setup.scenarios(out)
     show(f"Studying into {out}", describe(setup, queue))
     begun, done = time.monotonic(), 0
-    with Setup(pretraining(config), setup.images).computing(), devices.without_graph_rewriting():
+    with setup.shared.computing(), devices.without_graph_rewriting():
         for name, result in queue.work(lambda item: run_trial(setup, trials[item], scenarios)):
             done += 1
             write_table(out, queue)

@@ -12,7 +12,6 @@ import keras_tuner
 from ssl_keras.architecture.grammar import Architecture
 from ssl_keras.architecture.latency import LatencyTable, blocks_of
 from ssl_keras.architecture.spaces import space_for
-from ssl_keras.data.sources import Source
 from ssl_keras.data.views import ViewBatches
 from ssl_keras.experiments.checks import ConfigError, nearest
 from ssl_keras.experiments.config_files import from_dict, to_dict
@@ -134,18 +133,6 @@ class TuneSetup(Setup):
         )
 
 
-@dataclass(frozen=True)
-class TrialSetup(Setup):
-    """A trial's pre-training, from images that all trials share."""
-
-    images: Source
-
-    @cached_property
-    def source(self) -> Source:
-        """The images to learn from."""
-        return self.images
-
-
 class Trials:
     """How the networks of a tuning learn and are judged: an `Experiment`.
 
@@ -190,7 +177,7 @@ class Trials:
         plain = with_settings(pretraining(self.setup.config), settings)
         if architecture is not None:
             plain = replace(plain, architecture=str(architecture))
-        return TrialSetup(replace(plain, image_size=self.setup.image_size), self.setup.source)
+        return Setup(replace(plain, image_size=self.setup.image_size, images=None), self.setup.source)
 
 
 def with_settings(config: Pretrain, settings: Mapping[str, Any]) -> Pretrain:

@@ -7,7 +7,6 @@ where KerasTuner's environment variables say so: the chief writes, the workers t
 """
 
 import json
-import logging
 import random
 from dataclasses import fields, replace
 from pathlib import Path
@@ -18,9 +17,8 @@ from rich.markup import escape
 from ssl_keras.architecture.families import name_of
 from ssl_keras.experiments import evaluate, pretrain
 from ssl_keras.experiments.checks import ConfigError
-from ssl_keras.experiments.devices import without_graph_rewriting
+from ssl_keras.experiments.devices import expect_retracing, without_graph_rewriting
 from ssl_keras.experiments.naming import run_name
-from ssl_keras.experiments.options import Evaluate
 from ssl_keras.experiments.progress import CONSOLE, show
 from ssl_keras.experiments.run_folder import (
     RunFolder,
@@ -30,15 +28,14 @@ from ssl_keras.experiments.run_folder import (
     write_json,
     write_text,
 )
-from ssl_keras.experiments.search import TRAIN_IMAGES
 from ssl_keras.experiments.settings import Pretrain, Tune, pretraining
 from ssl_keras.experiments.trials import TuneSetup, with_settings
 from ssl_keras.learning import distribution
 from ssl_keras.reports import plots
+from ssl_keras.reports.text import csv_text
 from ssl_keras.reports.tuning import Tried, front_figure
 from ssl_keras.tuning import ArchitectureHyperModel, ArchitectureTuner, pareto, trial_rows
 from ssl_keras.tuning.oracles import FAILURES
-from ssl_keras.tuning.pareto import as_csv
 from ssl_keras.tuning.workers import role
 
 FOUND = "found.json"
@@ -57,8 +54,7 @@ def run(config: Tune) -> Path:
         OSError: The data or the folder cannot be used.
         ValueError: The objective names nothing, or the budget affords nothing.
     """
-    # Every trial traces a network of its own, which TensorFlow would advise against each time.
-    logging.getLogger("tensorflow").setLevel(logging.ERROR)
+    expect_retracing()
     setup = TuneSetup(config)
     name = run_name(config.data, f"tune@{config.tuning.oracle}", config.seed, config.mode)
     out = Path(config.out if config.out != "auto" else f"runs/{name}")
@@ -72,15 +68,7 @@ def run(config: Tune) -> Path:
     found = tune(setup, out / "tune")
     trained = with_settings(pretraining(config), found["settings"])
     pretrain.run(replace(trained, architecture=found["architecture"], image_size=setup.image_size, out=str(out)))
-    return evaluate.run(
-        Evaluate(
-            encoder=str(out),
-            yardsticks=("pixels", "untrained"),
-            data_dir=config.data_dir,
-            train_images=TRAIN_IMAGES,
-            seed=config.seed,
-        )
-    )
+    return evaluate.of_choice(out, config)
 
 
 def refuse_early(setup: TuneSetup, out: Path | None) -> None:
@@ -160,7 +148,7 @@ def _write_tables(setup: TuneSetup, path: Path, rows: list[dict[str, Any]]) -> N
     write_json(path / "trials.json", {"version": 1, "rows": rows})
     write_json(path / "pareto.json", {"version": 1, "axes": axes, "rows": front})
     for name, some in (("trials.csv", rows), ("pareto.csv", front)):
-        write_text(path / name, as_csv(some))
+        write_text(path / name, csv_text(some))
     for cost in [*axes][1:] if front else ():
         with replacing(path / f"pareto-{cost}.png") as temporary:
             temporary.write_bytes(front_figure(Tried({}, rows, front, axes), cost, plots.THEMES["light"]))

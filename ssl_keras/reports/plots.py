@@ -184,14 +184,19 @@ def blank(width: float, height: float, ink: Ink) -> tuple[Figure, Axes]:
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
+    dress(axes, ink)
+    axes.xaxis.label.set_color(ink.text)
+    axes.xaxis.label.set_fontsize(9)
+    return figure, axes
+
+
+def dress(axes: Axes, ink: Ink, size: int = 9) -> None:
+    """Leaves nothing of the frame but the base line, and tick labels of a size in points."""
     axes.patch.set_alpha(0)
     axes.set_axisbelow(True)
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.spines["bottom"].set_color(ink.grid)
-    axes.tick_params(colors=ink.text, length=0, labelsize=9)
-    axes.xaxis.label.set_color(ink.text)
-    axes.xaxis.label.set_fontsize(9)
-    return figure, axes
+    axes.tick_params(which="both", colors=ink.text, length=0, labelsize=size)
 
 
 def png(figure: Figure) -> bytes:

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator
 
 from ssl_keras.reports.agreement import Scores, Values, ranks
-from ssl_keras.reports.plots import COLORS, Ink, shades
+from ssl_keras.reports.plots import COLORS, Ink, blank, dress, shades
 
 KINDS = {"basic": COLORS[0], "bottleneck": COLORS[3], "mbconv": COLORS[5], "mixed": COLORS[1]}
 """Blocks that a network is made of, and their colour."""
@@ -30,10 +30,7 @@ def kind(architecture: str) -> str:
 def correlation_map(correlations: Values, names: tuple[str, ...], title: str, ink: Ink) -> Figure:
     """Correlations between scenarios (s, s), written into their fields; blue above 0, orange below."""
     size = 1.6 + 0.42 * len(names)
-    figure = Figure(figsize=(size + 0.4, size), layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.add_subplot()
-    axes.patch.set_alpha(0)
+    figure, axes = blank(size + 0.4, size, ink)
     for sign, shade in ((1, COLORS[0]), (-1, COLORS[3])):
         strength = np.clip(sign * correlations, 0, 1)
         axes.imshow(np.ones_like(strength), alpha=0.85 * strength, cmap=ListedColormap([shade]), vmin=0, vmax=1)
@@ -44,7 +41,6 @@ def correlation_map(correlations: Values, names: tuple[str, ...], title: str, in
             axes.text(column, row, text, ha="center", va="center", fontsize=7, color="#ffffff" if strong else ink.text)
     axes.set_xticks(range(len(names)), names, rotation=60, ha="right", rotation_mode="anchor", fontsize=8)
     axes.set_yticks(range(len(names)), names, fontsize=8)
-    axes.tick_params(colors=ink.text, length=0)
     axes.spines[:].set_visible(False)
     axes.set_title(title, x=0, loc="left", fontsize=10, color=ink.text)
     return figure
@@ -65,7 +61,9 @@ def panels(found: Scores, across: Values, label: str, ink: Ink, *, logarithmic: 
             mine = np.array([one == name for one in kinds])
             values = found.single[mine, place]
             axes.scatter(across[mine], values, s=11, color=KINDS[name], alpha=0.75, linewidths=0, label=name)
-        _dress(axes, found.scenarios[place], ink)
+        dress(axes, ink, 8)
+        axes.grid(axis="y", color=ink.grid)
+        axes.set_title(found.scenarios[place], x=0, loc="left", fontsize=9, color=ink.text)
         if np.isfinite(noise := found.seed_deviation[place]):
             _noise_bar(axes, noise, ink)
         if logarithmic:
@@ -79,16 +77,6 @@ def panels(found: Scores, across: Values, label: str, ink: Ink, *, logarithmic: 
     return figure
 
 
-def _dress(axes: Axes, title: str, ink: Ink) -> None:
-    axes.patch.set_alpha(0)
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right", "left"]].set_visible(False)
-    axes.spines["bottom"].set_color(ink.grid)
-    axes.tick_params(which="both", colors=ink.text, length=0, labelsize=8)
-    axes.grid(axis="y", color=ink.grid)
-    axes.set_title(title, x=0, loc="left", fontsize=9, color=ink.text)
-
-
 def _noise_bar(axes: Axes, noise: float, ink: Ink) -> None:
     """Two standard deviations of training to training, as a bar in the corner."""
     low, high = axes.get_ylim()
@@ -100,15 +88,11 @@ def rank_map(found: Scores, ink: Ink) -> Figure:
     """The place of every network in every scenario, networks by their mean place; darker is better."""
     places = ranks(found.single)
     order = np.argsort(places.mean(1))
-    figure = Figure(figsize=(6.4, 1.4 + 0.13 * len(order)), layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.add_subplot()
-    axes.patch.set_alpha(0)
+    figure, axes = blank(6.4, 1.4 + 0.13 * len(order), ink)
     axes.imshow(1 - (places[order] - 1) / max(1, len(order) - 1), cmap=shades(), vmin=0, vmax=1, aspect="auto")
     axes.set_xticks(range(len(found.scenarios)), found.scenarios, rotation=60, ha="right", rotation_mode="anchor")
     axes.set_yticks(range(len(order)), [found.networks[index] for index in order], fontsize=5 if len(order) > 40 else 7)
     axes.tick_params(axis="x", labelsize=8)
-    axes.tick_params(colors=ink.text, length=0)
     axes.spines[:].set_visible(False)
     return figure
 

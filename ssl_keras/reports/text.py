@@ -1,4 +1,4 @@
-"""The rows of ``results.json`` as Markdown and as CSV."""
+"""Rows as CSV, and those of ``results.json`` as Markdown."""
 
 import csv
 import io
@@ -15,9 +15,10 @@ def markdown(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def csv_text(rows: Sequence[Mapping[str, Any]]) -> str:
-    """A line for each row, and the names of the columns above."""
+    """A line for each row, and above the names of all their columns in the order in which they appear."""
+    columns = list(dict.fromkeys(name for row in rows for name in row))
     stream = io.StringIO()
-    writer = csv.DictWriter(stream, list(rows[0]), lineterminator="\n")
+    writer = csv.DictWriter(stream, columns, lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
     return stream.getvalue()

@@ -164,13 +164,29 @@ def open_splits(
     Raises:
         ValueError, OSError: they are not there; the message says how to get them.
     """
+    source = _opened(scenario, image_size, data_dir)
+    train, elsewhere = _train_of(source, scenario), ":" in scenario.test
+    return train, open_source(scenario.test, data_dir=data_dir) if elsewhere else source.split(scenario.test)
+
+
+def open_train(scenario: Scenario, image_size: int, data_dir: str | PathLike[str] | None = None) -> Source:
+    """The images that a scenario's protocols learn from; its test images are not opened.
+
+    Raises:
+        ValueError, OSError: as `open_splits`.
+    """
+    return _train_of(_opened(scenario, image_size, data_dir), scenario)
+
+
+def _opened(scenario: Scenario, image_size: int, data_dir: str | PathLike[str] | None) -> Source:
     prepared = isinstance(scenario.source, str) and scenario.source.startswith("tfds:")
     spec = f"{scenario.source}:{scenario.train}" if prepared else scenario.spec(image_size, data_dir)
-    source = open_source(spec, data_dir=data_dir)
-    # A source that was opened without a split is often its train split already: do not read it twice.
-    train = source if source.name.endswith(f":{scenario.train}") else source.split(scenario.train)
-    elsewhere = ":" in scenario.test
-    return train, open_source(scenario.test, data_dir=data_dir) if elsewhere else source.split(scenario.test)
+    return open_source(spec, data_dir=data_dir)
+
+
+def _train_of(source: Source, scenario: Scenario) -> Source:
+    """A source that was opened without a split is often its train split already: do not read it twice."""
+    return source if source.name.endswith(f":{scenario.train}") else source.split(scenario.train)
 
 
 def _open(

@@ -9,9 +9,9 @@ from typing import Literal
 import keras
 import numpy as np
 
-from ssl_keras.data.sources import Source, at_most, open_source
+from ssl_keras.data.sources import Source, at_most
 from ssl_keras.data.sources.base import Subset, eighty_twenty
-from ssl_keras.scenarios.evaluation import PROTOCOLS
+from ssl_keras.scenarios.evaluation import PROTOCOLS, open_train
 from ssl_keras.scenarios.evaluation import run as run_scenarios
 from ssl_keras.scenarios.label_free import SCORES, label_free
 from ssl_keras.scenarios.suite import Scenario, find
@@ -81,8 +81,7 @@ def goal(
     if (word := _plain(text)) in scores:
         return _label_free(scores[word], images, image_size, seed)
     scenario, protocol, metric = _parts(text, [*scores])
-    train = open_source(scenario.spec(image_size, data_dir), data_dir=data_dir)
-    train = train if train.name.endswith(f":{scenario.train}") else train.split(scenario.train)
+    train = open_train(scenario, image_size, data_dir)
     if protocol != "segmentation":
         train.labels(scenario.label)
     held_out = HeldOut(at_most(train, limit, seed), seed)

@@ -3,8 +3,6 @@
 NOTE: KerasTuner takes several objectives for one, their sum; the front here is of the trials, whatever was sought.
 """
 
-import csv
-import io
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -82,13 +80,3 @@ def non_dominated(points: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
     better = (points[:, None] > points[None]).any(-1)
     dominated: npt.NDArray[np.bool_] = np.any(as_good & better, axis=0)
     return ~dominated
-
-
-def as_csv(rows: Sequence[Row]) -> str:
-    """Rows as text with one header, of all their columns in the order in which they appear."""
-    columns = list(dict.fromkeys(name for row in rows for name in row))
-    text = io.StringIO()
-    writer = csv.DictWriter(text, columns, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()

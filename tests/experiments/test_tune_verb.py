@@ -179,7 +179,7 @@ def test_a_plan_tells_how_long_and_writes_nothing(tmp_path: Path, capsys: pytest
 
 @pytest.mark.slow
 def test_the_whole_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(verb, "TRAIN_IMAGES", 60)
+    monkeypatch.setattr(verb.evaluate, "TRAIN_IMAGES", 60)
     out = verb.run(replace(TINY, out=str(tmp_path / "run")))
     found = json.loads((out / "tune" / "found.json").read_text())
     assert str(sk.load(out).architecture) == found["architecture"]

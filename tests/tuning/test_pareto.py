@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from ssl_keras.reports.text import csv_text
 from ssl_keras.tuning import non_dominated, pareto
-from ssl_keras.tuning.pareto import as_csv
 
 
 def beats(one: Any, other: Any) -> bool:
@@ -53,6 +53,6 @@ def test_a_third_axis_saves_what_two_would_drop() -> None:
 
 
 def test_rows_as_text_have_all_columns() -> None:
-    text = as_csv([{"trial": "0", "worth": 1.5}, {"trial": "1", "reason": "a, b"}])
+    text = csv_text([{"trial": "0", "worth": 1.5}, {"trial": "1", "reason": "a, b"}])
     assert text == 'trial,worth,reason\n0,1.5,\n1,,"a, b"\n'
-    assert as_csv([]) == "\n"
+    assert csv_text([]) == "\n"
