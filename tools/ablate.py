@@ -42,6 +42,7 @@ from ssl_keras.experiments.settings import Pretrain
 from ssl_keras.experiments.setup import Schedule, Setup
 from ssl_keras.scenarios import style
 from ssl_keras.scenarios.knn import knn
+from ssl_keras.scenarios.label_free import label_free
 from ssl_keras.scenarios.linear import linear
 from ssl_keras.scenarios.protocol import TOP1, Images, Labelled
 
@@ -93,7 +94,8 @@ def run_cell(
         started = time.monotonic()
         fit(setup, learner, schedule, [], label)
     seconds = time.monotonic() - started
-    found = scores(learner.encoder, train, test, setup.image_size, config.seed)
+    found: dict[str, Any] = scores(learner.encoder, train, test, setup.image_size, config.seed)
+    found["label-free"] = label_free(learner.encoder, train, setup.image_size, config.seed)
     encoders = {name: learner.encoder}
     told = {"cell": name, "set": config.data, "seed": config.seed, "steps": steps, "macs_per_image": macs,
             "seconds": round(seconds), **found}  # fmt: skip
@@ -122,7 +124,7 @@ def held_out(images: Source, seed: int) -> tuple[Source, Source]:
 
 
 @contextlib.contextmanager
-def _claimed(file: Path) -> Iterator[bool]:
+def claimed(file: Path) -> Iterator[bool]:
     """Whether this process alone may make a file; the system gives the claim back, however the process ends."""
     file.parent.mkdir(parents=True, exist_ok=True)
     with file.with_suffix(".lock").open("w") as lock:
@@ -190,7 +192,7 @@ def main() -> None:
     for seed, source, cell in itertools.product(options.seeds, sources, options.cells or cells):
         name = source.removeprefix("tfds:")
         file = options.out / f"{name}-{cell.replace(' ', '_')}-seed{seed}.json"
-        with _claimed(file) as ours:
+        with claimed(file) as ours:
             if file.is_file():
                 _check_terms(file, terms)
             elif ours:

@@ -1,6 +1,8 @@
 """What embeddings are worth, told without labels."""
 
+from collections.abc import Mapping
 from itertools import islice
+from typing import Literal
 
 import keras
 import numpy as np
@@ -15,6 +17,10 @@ IMAGES, BATCH = 1024, 256
 CLUSTERS = 32
 SCORES = ("RankMe", "α-ReQ", "alignment", "uniformity", "clusters kept")
 """Names of the scores; the report says how to read them."""
+Direction = Literal["max", "min"]
+BETTER: Mapping[str, Direction] = dict(zip(SCORES, ("max", "min", "min", "min", "max"), strict=True))
+"""Which way a score is better. NOTE: of α-ReQ it is the distance from 1, which is best."""
+ALPHA, BEST_ALPHA = SCORES[1], 1.0
 
 
 def label_free(encoder: keras.Model, source: Source, size: int, seed: int = 0) -> dict[str, float]:
@@ -44,6 +50,12 @@ def label_free(encoder: keras.Model, source: Source, size: int, seed: int = 0) -
     alone = rankme(first), alpha_req(first)
     found = (*alone, alignment(first, second), uniformity(first), _clusters_kept(first, second, seed))
     return dict(zip(SCORES, found, strict=True))
+
+
+def goodness(scores: Mapping[str, float]) -> dict[str, float]:
+    """Each of `SCORES` as a number that is larger where the score is better."""
+    distances = {**scores, ALPHA: abs(scores[ALPHA] - BEST_ALPHA)}
+    return {name: distances[name] * (1 if way == "max" else -1) for name, way in BETTER.items()}
 
 
 def _clusters_kept(first: Floats, second: Floats, seed: int) -> float:

@@ -4,7 +4,6 @@ import difflib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from os import PathLike
-from typing import Literal
 
 import keras
 import numpy as np
@@ -13,13 +12,8 @@ from ssl_keras.data.sources import Source, at_most
 from ssl_keras.data.sources.base import Subset, eighty_twenty
 from ssl_keras.scenarios.evaluation import PROTOCOLS, open_train
 from ssl_keras.scenarios.evaluation import run as run_scenarios
-from ssl_keras.scenarios.label_free import SCORES, label_free
+from ssl_keras.scenarios.label_free import ALPHA, BEST_ALPHA, BETTER, SCORES, Direction, label_free
 from ssl_keras.scenarios.suite import Scenario, find
-
-Direction = Literal["max", "min"]
-LABEL_FREE: dict[str, Direction] = dict(zip(SCORES, ("max", "min", "min", "min", "max"), strict=True))
-"""Scores without labels, and which way is better. NOTE: of α-ReQ it is the distance from 1, which is best."""
-ALPHA, BEST_ALPHA = SCORES[1], 1.0
 
 
 @dataclass(frozen=True)
@@ -63,7 +57,7 @@ def goal(
     limit: int | None = None,
     data_dir: str | PathLike[str] | None = None,
 ) -> Goal:
-    """What a text names: RankMe or another score of `LABEL_FREE`, or SCENARIO/PROTOCOL[/METRIC], as cifar10/linear.
+    """What a text names: RankMe or another score without labels, or SCENARIO/PROTOCOL[/METRIC], as cifar10/linear.
 
     Args:
         text: as a user writes it; of scores the case, hyphens and blanks do not matter, and α may be alpha.
@@ -102,7 +96,7 @@ def _label_free(score: str, images: Source, image_size: int, seed: int) -> Goal:
         found = label_free(encoder, images, image_size, seed)
         return found | {name: abs(found[score] - BEST_ALPHA) if score == ALPHA else found[score]}
 
-    return Goal(name, LABEL_FREE[score], measure)
+    return Goal(name, BETTER[score], measure)
 
 
 def _parts(text: str, scores: list[str]) -> tuple[Scenario, str, str]:

@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ssl_keras.architecture.families import name_of
+from ssl_keras.scenarios.label_free import Direction
 from ssl_keras.tuning.hypermodel import ArchitectureHyperModel
-from ssl_keras.tuning.objectives import Direction
 
 Row = dict[str, Any]
 

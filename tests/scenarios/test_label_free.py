@@ -6,7 +6,7 @@ import pytest
 
 from ssl_keras.data.sources import open_source
 from ssl_keras.learning.measures import alpha_req
-from ssl_keras.scenarios.label_free import SCORES, _clusters_kept, label_free
+from ssl_keras.scenarios.label_free import SCORES, _clusters_kept, goodness, label_free
 
 
 @pytest.mark.parametrize("alpha", [0.5, 1.0, 2.0])
@@ -38,3 +38,11 @@ def test_a_collapsed_encoder_and_a_spread_one_are_told_apart():
     assert spread["RankMe"] > 5 > 1.5 > same["RankMe"]
     assert same["uniformity"] == pytest.approx(0, abs=1e-3) and spread["uniformity"] < -0.1
     assert label_free(pixels, images, 8) == spread
+
+
+def test_goodness_is_larger_for_the_better_of_two():
+    worse = {"RankMe": 10.0, "α-ReQ": 1.8, "alignment": 0.9, "uniformity": -1.0, "clusters kept": 0.1}
+    better = {"RankMe": 20.0, "α-ReQ": 0.7, "alignment": 0.2, "uniformity": -3.0, "clusters kept": 0.4}
+    bad, good = goodness(worse), goodness(better)
+    assert list(good) == list(SCORES)
+    assert all(good[name] > bad[name] for name in SCORES)

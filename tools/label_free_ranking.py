@@ -1,0 +1,148 @@
+"""Whether scores without labels rank encoders as labels do: checkpoints of a run, and networks trained alike.
+
+    python tools/label_free_ranking.py --out tools/results/label_free [--seeds 0 1]
+
+trains by several methods, well and badly, on CIFAR-10, and looks at every run some times: the five scores on images
+that it learned from, and a linear classifier on 6000 training images that it did not. Each run is one JSON file, so
+that the same command goes on where it was stopped; started twice, the two share the work.
+
+    python tools/label_free_ranking.py --out tools/results/label_free --table tools/results/label_free.json
+        --networks tools/results/architectures
+
+writes the table: how each score ranks the checkpoints within a run, what choosing by it would have gained over the last
+checkpoint, and how it ranks the networks of another comparison, which all learned alike.
+"""
+
+import argparse
+import dataclasses
+import itertools
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import keras
+import numpy as np
+from ablate import changed, claimed, held_out, scores
+from scipy.stats import kendalltau
+from ssl_keras.configs.ablations.relicv2 import BASE, CELLS, Fields
+
+from ssl_keras.data.sources import Source, at_most, open_source
+from ssl_keras.experiments.pretrain import fit
+from ssl_keras.experiments.run_folder import write_json
+from ssl_keras.experiments.setup import Schedule, Setup
+from ssl_keras.scenarios.label_free import SCORES, goodness, label_free
+
+LOOKS = (20, 40, 70, 100, 150, 200)
+"""Steps after which a run is looked at; the last ends it."""
+IMAGES, JUDGING, FEW = 20_000, 6000, 1000
+RUNS: dict[str, tuple[Fields, int]] = {
+    **{name: (CELLS[name], IMAGES) for name in ("ReLICv2", "SimCLR", "BYOL")},
+    "rate too high": ({"optimization.learning_rate": 6.4}, IMAGES),
+    "few images": ({}, FEW),
+}
+"""Name to the fields of the base that differ, and how many images it learns from."""
+
+
+class Looks(keras.callbacks.Callback):
+    """Scores the encoder at some steps.
+
+    Args:
+        learned: images that the run learns from.
+        judging: labelled images that it does not.
+        seed: of the run.
+    """
+
+    def __init__(self, learned: Source, judging: Source, seed: int) -> None:
+        super().__init__()
+        self.learned, self.seed = learned, seed
+        self.exam, self.lesson = reversed(held_out(judging, seed))
+        self.found: list[dict[str, Any]] = []
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        """Looks, when it is time."""
+        if (step := self.model.step) in LOOKS:
+            encoder = self.model.encoder
+            worth = scores(encoder, self.lesson, self.exam, BASE.image_size, self.seed)
+            blind = label_free(encoder, self.learned, BASE.image_size, self.seed)
+            self.found.append({"step": step, **worth, "label-free": blind})
+
+
+def run(name: str, seed: int) -> dict[str, Any]:
+    """One run and what was seen of it."""
+    fields, images = RUNS[name]
+    judging, rest = reversed(held_out(open_source(BASE.data), seed))
+    learned = at_most(rest, images, seed)
+    setup = Setup(dataclasses.replace(changed(BASE, fields), seed=seed), learned)
+    schedule = Schedule(1, LOOKS[-1])
+    with setup.computing():
+        learner = setup.learner(schedule)
+        looks = Looks(learned, at_most(judging, JUDGING, seed), seed)
+        fit(setup, learner, schedule, [looks])
+    return {"run": name, "seed": seed, "images": learned.size, "looks": looks.found}
+
+
+def checkpoints(runs: Sequence[dict[str, Any]], score: str) -> tuple[list[float], list[float]]:
+    """Of each run: Kendall's tau of a score and the linear accuracy over its looks, and points gained by choosing."""
+    taus, gains = [], []
+    for one in runs:
+        told = [goodness(look["label-free"])[score] for look in one["looks"]]
+        linear = [look["linear"] for look in one["looks"]]
+        taus.append(float(kendalltau(told, linear).statistic))
+        gains.append(linear[int(np.argmax(told))] - linear[-1])
+    return taus, gains
+
+
+def networks(folder: Path, score: str) -> tuple[str, str]:
+    """Kendall's tau of a score and the linear accuracy over networks trained alike, set by set; and how many."""
+    runs = [json.loads(file.read_text()) for file in sorted(folder.glob("*.json"))]
+    found = {source: [one for one in runs if one["set"] == source] for source in sorted({one["set"] for one in runs})}
+    taus = [
+        kendalltau([goodness(one["label-free"])[score] for one in rows], [one["linear"] for one in rows]).statistic
+        for rows in found.values()
+    ]
+    return " · ".join(f"{tau:.2f}" for tau in taus), " · ".join(str(len(rows)) for rows in found.values())
+
+
+def table(folder: Path, others: Path | None) -> list[dict[str, str]]:
+    """By score."""
+    runs = [json.loads(file.read_text()) for file in sorted(folder.glob("*.json"))]
+    rows = []
+    for score in SCORES:
+        taus, gains = checkpoints(runs, score)
+        row = {
+            "score": score,
+            "runs": str(len(runs)),
+            "τ over checkpoints, mean (range)": f"{np.mean(taus):.2f} ({min(taus):.2f} to {max(taus):.2f})",
+            "chosen − last, points": f"{np.mean(gains):+.1f} ({min(gains):+.1f} to {max(gains):+.1f})",
+        }
+        if others:
+            row["τ over networks"], row["networks"] = networks(others, score)
+        rows.append(row)
+    return rows
+
+
+def main() -> None:
+    """Runs what is missing, or writes the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, required=True, help="folder of finished runs")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
+    parser.add_argument("--table", type=Path, help="write the table there instead")
+    parser.add_argument("--networks", type=Path, help="a folder of tools/ablate.py whose networks are ranked too")
+    options = parser.parse_args()
+    if options.table:
+        write_json(options.table, {"rows": table(options.out, options.networks)})
+        return
+    for seed, name in itertools.product(options.seeds, RUNS):
+        file = options.out / f"{name.replace(' ', '_')}-seed{seed}.json"
+        with claimed(file) as ours:
+            if ours and not file.is_file():
+                write_json(file, run(name, seed))
+                print(file, flush=True)
+
+
+if __name__ == "__main__":
+    main()
