@@ -6,6 +6,7 @@ import re
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -59,7 +60,7 @@ def run(config: Latency) -> Path:
     write_json(path, table.to_json())
     CONSOLE.print(f"wrote {path}: {len(blocks)} blocks, measured on {device}")
     if config.check:
-        _check(table, space, shape, config)
+        CONSOLE.print(str(check(table, space, config)))
     return path
 
 
@@ -142,20 +143,44 @@ def _call(model: keras.Model, shape: tuple[int, int, int], device: str) -> Call:
     return interpreter.invoke
 
 
-def _check(table: LatencyTable, space: Architecture, shape: tuple[int, int, int], config: Latency) -> None:
-    """Whole networks beside their predictions, and one network beside itself."""
+@dataclass(frozen=True)
+class Check:
+    """Whole networks beside their predictions, and each beside itself.
+
+    Attributes:
+        errors: of each, |predicted / measured - 1|.
+        repeats: of each, |measured again / measured - 1|.
+    """
+
+    errors: tuple[float, ...]
+    repeats: tuple[float, ...]
+
+    def __str__(self) -> str:
+        """As a sentence."""
+        return (
+            f"predicted {len(self.errors)} networks drawn from the space with a median error of "
+            f"{np.median(self.errors):.1%} (largest {max(self.errors):.1%}); the same network measured twice differs "
+            f"by {np.median(self.repeats):.1%} (largest {max(self.repeats):.1%})"
+        )
+
+
+def check(table: LatencyTable, space: Architecture, config: Latency) -> Check:
+    """Measures ``config.check`` networks drawn from a space, twice each."""
+    shape = (config.image_size, config.image_size, 3)
     errors, repeats = [], []
     with Counter("networks", config.check) as say:
         for number in range(config.check):
             network = space.sample(config.seed + number) if space.is_space else space
-            call = _call(build_encoder(network, shape), shape, config.device)
-            measured, again = (1000 * seconds(call) for _ in range(2))
+            measured, again = milliseconds(network, shape, config.device, times=2)
             errors.append(abs(table.predict(network, shape) / measured - 1))
             repeats.append(abs(again / measured - 1))
-            keras.backend.clear_session()
             say(number + 1)
-    CONSOLE.print(
-        f"predicted {config.check} networks drawn from the space with a median error of {np.median(errors):.1%} "
-        f"(largest {max(errors):.1%}); the same network measured twice differs by {np.median(repeats):.1%} "
-        f"(largest {max(repeats):.1%})"
-    )
+    return Check(tuple(errors), tuple(repeats))
+
+
+def milliseconds(network: Architecture, shape: tuple[int, int, int], device: str, times: int = 1) -> list[float]:
+    """What one image takes a whole network, measured some times."""
+    call = _call(build_encoder(network, shape), shape, device)
+    found = [1000 * seconds(call) for _ in range(times)]
+    keras.backend.clear_session()
+    return found
