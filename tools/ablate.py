@@ -13,7 +13,8 @@ images, held out.
 
     python tools/ablate.py relicv2 --out runs/ablations --table tools/results/ablations.json
 
-writes the table of what is finished: mean and range over seeds.
+writes the table of what is finished: mean and range over seeds; of networks also what they cost, in time as
+`tools/latency.py` measured it.
 """
 
 import argparse
@@ -34,6 +35,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import keras
 import numpy as np
 
+from ssl_keras.architecture.cost import cost
 from ssl_keras.data.sources import Source, at_most, open_source
 from ssl_keras.data.sources.base import Subset, shuffled
 from ssl_keras.experiments.pretrain import fit
@@ -48,6 +50,9 @@ from ssl_keras.scenarios.protocol import TOP1, Images, Labelled
 
 MEASURED = ("knn20", "knn200", "linear", "same style", "other style", "drop", "cue conflict")
 """Protocols on the set itself; then `ssl_keras.scenarios.style`, which needs the TFDS set cue_conflict."""
+
+LATENCY = Path(__file__).parent / "results" / "latency.json"
+"""What networks take, where it was measured."""
 
 MOST_IMAGES = 20_000
 """Training images of a set, for learning and for judging."""
@@ -144,8 +149,8 @@ def _check_terms(file: Path, terms: Mapping[str, Any]) -> None:
             raise SystemExit(f"{file} has {name} = {held[name]}, not {value}: choose another folder with --out")
 
 
-def table(folder: Path) -> dict[str, Any]:
-    """Mean and range over seeds of every finished cell, set by set; all of the same terms."""
+def table(folder: Path, facts: Mapping[str, Mapping[str, str]]) -> dict[str, Any]:
+    """Mean and range over seeds of every finished cell, set by set; all of the same terms; with facts of the cells."""
     judged: set[str] = set()
     found: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for file in sorted(folder.glob("*.json")):
@@ -157,6 +162,7 @@ def table(folder: Path) -> dict[str, Any]:
     rows = [
         {
             "set": source.removeprefix("tfds:"), "cell": cell, "seeds": str(len(runs)), "steps": str(runs[0]["steps"]),
+            **facts.get(cell, {}),
             **{name: _spread([run[name] for run in runs]) for name in MEASURED if name in runs[0]},
         }
         for (source, cell), runs in found.items()
@@ -167,6 +173,20 @@ def table(folder: Path) -> dict[str, Any]:
 def _spread(values: list[float]) -> str:
     mean = sum(values) / len(values)
     return f"{mean:.1f}" + (f" ({min(values):.1f}–{max(values):.1f})" if len(values) > 1 else "")
+
+
+def costs(comparison: Any) -> dict[str, dict[str, str]]:
+    """Of the networks of a comparison of networks, by cell."""
+    taken = json.loads(LATENCY.read_text(encoding="utf-8"))["milliseconds"] if LATENCY.is_file() else {}
+    found = {}
+    for name, network in getattr(comparison, "NETWORKS", {}).items():
+        spent = cost(network, (comparison.SIDE, comparison.SIDE, 3))
+        found[name] = {
+            "multiply-adds, M": f"{spent.macs / 1e6:.1f}",
+            "parameters, k": f"{spent.params / 1e3:.0f}",
+            "ms an image": f"{taken[name]:.2f}" if name in taken else "–",
+        }
+    return found
 
 
 def main() -> None:
@@ -181,10 +201,10 @@ def main() -> None:
     parser.add_argument("--tune", action="store_true", help="run the trials, judged on held-out training images")
     parser.add_argument("--table", type=Path, help="write the table there instead")
     options = parser.parse_args()
-    if options.table:
-        write_json(options.table, table(options.out))
-        return
     comparison = importlib.import_module(f"ssl_keras.configs.ablations.{options.comparison}")
+    if options.table:
+        write_json(options.table, table(options.out, costs(comparison)))
+        return
     cells = comparison.TRIALS if options.tune else comparison.CELLS
     sources = options.sources or (comparison.SOURCES[:1] if options.tune else comparison.SOURCES)
     passes = options.passes or (comparison.TRIAL_PASSES if options.tune else comparison.PASSES)

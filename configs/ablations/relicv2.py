@@ -52,6 +52,7 @@ CELLS: dict[str, Fields] = {
     "no target": {"optimization.target_ema": "none"},
     "target decay 0.99": {"optimization.target_ema": 0.99},
     "same-view pairs": {"loss.same_view_pairs": True},
+    "no target, same-view pairs": {"optimization.target_ema": "none", "loss.same_view_pairs": True},
     "bfloat16": {"compute.precision": "mixed_bfloat16"},
 }
 """Name to the fields that differ; ``label`` learns from a label set instead, ``{set}`` is the name of the set."""

@@ -1,7 +1,8 @@
 """The protocol of dense prediction: which class is each pixel of? An FCN on the encoder's feature maps learns it."""
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import keras
 import numpy as np
@@ -20,6 +21,7 @@ MIOU = "miou"
 STEPS, BATCH, RATE = 400, 16, 1e-2
 SHARE = 0.5  # least side of a training crop, as a share of the image's short side
 _Reals = npt.NDArray[np.float64]
+_Singles = npt.NDArray[np.float32]
 
 
 def segmentation(train: Labelled, seed: int, *, steps: int = STEPS) -> Learned:
@@ -32,7 +34,7 @@ def segmentation(train: Labelled, seed: int, *, steps: int = STEPS) -> Learned:
 
     Training crops are squares of `image_size` pixels. Test images are kept whole, as cutting off a street scene's
     sides would change the task: their short side is brought to `image_size`, and the scores are enlarged to the size
-    of the labels, which are never resized.
+    of the labels, which are never resized. Images may vary in size, and are read as they are needed.
 
     Args:
         train: its images learn; the label set is not used, and images without a label in it count as well.
@@ -135,11 +137,19 @@ class _Network:
         self._head = Segmenter(len(names), seed=seed)
         self.size = size
 
-    def model(self, seen: tuple[int, int], scored: tuple[int, int]) -> keras.Model:
-        """Images (b, *seen, 3) in [0, 1] to scores (b, *scored, classes)."""
-        images = keras.Input((*seen, 3))
-        scores = self._head(self._pyramid(images))
-        return keras.Model(images, ops.image.resize(scores, scored, "bilinear"), name="fcn")
+    def learner(self) -> keras.Model:
+        """Crops (b, size, size, 3) in [0, 1] to scores of their pixels (b, size, size, classes)."""
+        images = keras.Input((self.size, self.size, 3))
+        scores = ops.image.resize(self._head(self._pyramid(images)), (self.size, self.size), "bilinear")
+        return keras.Model(images, scores, name="fcn")
+
+    def scorer(self) -> keras.Model:
+        """Images (b, height, width, 3) in [0, 1] of any size to scores (b, h, w, classes) of the finest map.
+
+        Scores are enlarged outside of it, so that a new size of images traces no new graph.
+        """
+        images = keras.Input((None, None, 3))
+        return keras.Model(images, self._head(self._pyramid(images)), name="scores")
 
 
 @dataclass(frozen=True)
@@ -156,19 +166,25 @@ class _Crops:
     size: int
     seed: int
 
-    def batch(self, step: int) -> tuple[keras.KerasTensor, npt.NDArray[np.uint8]]:
+    def batch(self, step: int) -> tuple[_Singles, npt.NDArray[np.uint8]]:
         """Images (b, size, size, 3) in [0, 1] and labels (b, size, size)."""
-        _, height, width = self.known.labels.shape
         drawn = np.random.default_rng((self.seed, step)).random((BATCH, 5))
         rows = (drawn[:, 0] * self.source.size).astype(np.int64)
-        side = (SHARE + (1 - SHARE) * drawn[:, 1]) * min(height, width)
+        read = [_read(self.source, row) for row in rows]
+        height, width = np.array([image.shape[:2] for image in read]).T
+        side = (SHARE + (1 - SHARE) * drawn[:, 1]) * np.minimum(height, width)
         top, left = drawn[:, 2] * (height - side), drawn[:, 3] * (width - side)
         flip = np.round(drawn[:, 4])
-        boxes = (np.stack([top, left], 1), np.stack([side, side], 1), flip)
-        start, length, turned = (ops.convert_to_tensor(part[:, None], "float32") for part in boxes)
-        planes = crop(ops.convert_to_tensor(_read(self.source, rows)), start, length, turned, self.size)
-        labels = _nearest(self.known.labels[rows], top, left, side, flip, self.size)
-        return ops.stack([plane[:, 0] for plane in planes], -1), labels
+        images = np.empty((BATCH, self.size, self.size, 3), np.float32)
+        labels = np.empty((BATCH, self.size, self.size), np.uint8)
+        for mine in _of_one_shape(read):
+            boxes = (np.stack([top, left], 1)[mine], np.stack([side, side], 1)[mine], flip[mine])
+            start, length, turned = (ops.convert_to_tensor(part[:, None], "float32") for part in boxes)
+            planes = crop(ops.convert_to_tensor(np.stack([read[at] for at in mine])), start, length, turned, self.size)
+            images[mine] = np.stack([plane[:, 0] for plane in planes], -1)
+            truth = np.stack([self.known.read(rows[at]) for at in mine])
+            labels[mine] = _nearest(truth, top[mine], left[mine], side[mine], flip[mine], self.size)
+        return images, labels
 
 
 def _nearest(
@@ -184,8 +200,7 @@ def _nearest(
 
 def _learn(network: _Network, crops: _Crops, steps: int) -> _Network:
     """The network, having learned."""
-    square = (network.size, network.size)
-    model = network.model(square, square)
+    model = network.learner()
     schedule = keras.optimizers.schedules.CosineDecay(RATE, steps)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True, ignore_class=VOID)
     model.compile(keras.optimizers.Adam(schedule), loss)
@@ -196,36 +211,49 @@ def _learn(network: _Network, crops: _Crops, steps: int) -> _Network:
 
 def _confusions(network: _Network, source: Source, truth: Segmentation) -> Integers:
     """(n, classes, classes), image by image, in inference mode."""
-    sides = truth.labels.shape[1:]
-    seen = tuple(round(side * network.size / min(sides)) for side in sides)
-    model = network.model(seen, sides)
-    found = []
-    for rows in _batches(source.size):
-        images = ops.cast(ops.convert_to_tensor(_read(source, rows)), "float32") / 255.0
-        if seen != sides:
-            images = ops.clip(ops.image.resize(images, seen, "bicubic", antialias=True), 0.0, 1.0)
-        predicted = np.argmax(model.predict_on_batch(images), axis=-1)
-        found.append(confusion_of(truth.labels[rows], predicted, len(truth.names)))
-    return np.concatenate(found)
+    model, classes = network.scorer(), len(truth.names)
+    found = np.empty((source.size, classes, classes), np.int64)
+    for rows in np.split(np.arange(source.size), np.arange(BATCH, source.size, BATCH)):
+        seen = [_brought(_read(source, row), network.size) for row in rows]
+        for mine in _of_one_shape(seen):
+            scores = model.predict_on_batch(np.stack([seen[at] for at in mine]))
+            for row, score in zip(rows[mine], scores, strict=True):
+                labels = truth.read(row)
+                enlarged = ops.image.resize(score[None], labels.shape, "bilinear")
+                predicted = np.argmax(ops.convert_to_numpy(enlarged), axis=-1)
+                found[row] = confusion_of(labels[None], predicted, classes)[0]
+    return found
 
 
-def _batches(size: int) -> Iterator[Integers]:
-    return iter(np.split(np.arange(size), np.arange(BATCH, size, BATCH)))
+def _brought(image: npt.NDArray[np.uint8], size: int) -> _Singles:
+    """An image in [0, 1] whose short side is `size` pixels, whole."""
+    sides = image.shape[:2]
+    seen = tuple(round(side * size / min(sides)) for side in sides)
+    scaled = ops.cast(ops.convert_to_tensor(image[None]), "float32") / 255.0
+    if seen != sides:
+        scaled = ops.clip(ops.image.resize(scaled, seen, "bicubic", antialias=True), 0.0, 1.0)
+    return np.asarray(ops.convert_to_numpy(scaled)[0])
 
 
-def _read(source: Source, rows: Integers) -> npt.NDArray[np.uint8]:
-    """Images (b, height, width, 3)."""
+def _of_one_shape(arrays: Sequence[npt.NDArray[Any]]) -> list[Integers]:
+    """Places of the arrays that can be stacked."""
+    _, group = np.unique([array.shape for array in arrays], axis=0, return_inverse=True)
+    return [np.flatnonzero(group == one) for one in range(group.max() + 1)]
+
+
+def _read(source: Source, row: int) -> npt.NDArray[np.uint8]:
+    """One image (height, width, 3)."""
     images = source.array()
     if images is not None:
-        return images[rows]
-    return np.stack([ops.convert_to_numpy(source.read(ops.convert_to_tensor(row, "int64"))) for row in rows])
+        return images[row]
+    return np.asarray(ops.convert_to_numpy(source.read(ops.convert_to_tensor(row, "int64"))))
 
 
 def _known(source: Source) -> Segmentation:
     known = source.segmentation()
     if known is None:
         raise ValueError(
-            f"{source.name} does not know the class of each pixel: segmentation needs a source that does and whose "
-            "images have one size, such as shapes or tfds:camvid."
+            f"{source.name} does not know the class of each pixel: segmentation needs a source that does, such as "
+            "shapes, tfds:camvid or cityscapes:FOLDER."
         )
     return known

@@ -3,7 +3,7 @@
 import hashlib
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import NamedTuple
 
@@ -21,12 +21,29 @@ class Segmentation(NamedTuple):
     """The class of every pixel of a source's images.
 
     Attributes:
-        labels: uint8 (size, height, width), of the images' own height and width: an index into `names`, or `VOID`.
         names: of the classes.
+        read: index of an image, in [0, size), to uint8 (height, width), the image's own: indices into `names`, or
+            `VOID`. What is read from a file raises ValueError where that does not hold.
     """
 
-    labels: np.ndarray
     names: tuple[str, ...]
+    read: Callable[[int], np.ndarray]
+
+
+PRESENT, ABSENT, UNSURE = 1, 0, -1
+"""What an image may say of a class where it has several labels; `UNSURE` counts neither in learning nor in judging."""
+
+
+class MultiLabels(NamedTuple):
+    """The classes that each of a source's images shows, of which there may be several.
+
+    Attributes:
+        names: of the classes.
+        labels: int8 (size, classes): `PRESENT`, `ABSENT` or `UNSURE`.
+    """
+
+    names: tuple[str, ...]
+    labels: np.ndarray
 
 
 class Source(ABC):
@@ -77,7 +94,7 @@ class Source(ABC):
     def checksum(self) -> str:
         """Hexadecimal hash of the content: equal checksums mean equal images and labels.
 
-        NOTE: without the classes of `segmentation`, which are read only where they are asked for.
+        NOTE: without the classes of `segmentation` and `multi_labels`, which are read only where they are asked for.
         """
 
     @abstractmethod
@@ -103,7 +120,11 @@ class Source(ABC):
         return None
 
     def segmentation(self) -> Segmentation | None:
-        """The class of every pixel; None where it is unknown, or where images vary in size."""
+        """The class of every pixel; None where it is unknown."""
+        return None
+
+    def multi_labels(self) -> MultiLabels | None:
+        """All classes that each image shows; None where that is unknown. A label set has one class for each image."""
         return None
 
     def names(self) -> list[str]:
@@ -204,7 +225,11 @@ class Subset(Source):
 
     def segmentation(self) -> Segmentation | None:  # noqa: D102
         whole = self.parent.segmentation()
-        return None if whole is None else Segmentation(whole.labels[self.indices], whole.names)
+        return None if whole is None else Segmentation(whole.names, lambda index: whole.read(int(self.indices[index])))
+
+    def multi_labels(self) -> MultiLabels | None:  # noqa: D102
+        whole = self.parent.multi_labels()
+        return None if whole is None else MultiLabels(whole.names, whole.labels[self.indices])
 
     def names(self) -> list[str]:  # noqa: D102
         names = self.parent.names()

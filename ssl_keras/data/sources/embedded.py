@@ -49,7 +49,7 @@ class ShapesSource(ArraySource):
 
     def segmentation(self) -> Segmentation:
         """Two classes: `masks`."""
-        return Segmentation(self.masks(), ("background", "object"))
+        return Segmentation(("background", "object"), self.masks().__getitem__)
 
     def split(self, name: str) -> Source:  # noqa: D102
         return ShapesSource(name, self._side)

@@ -27,13 +27,13 @@ DRAFT_SIDE = 512
 
 _PHOTOS = ("JPEG", "MPO")
 _ORIENTATION = 0x0112
-_THREADS = 8
+THREADS = 8
 _ENDS = 4096
 
 
 @dataclass(frozen=True)
-class _File:
-    """A file as the scan found it."""
+class File:
+    """An image file as the scan found it."""
 
     path: str
     """Below the folder."""
@@ -64,7 +64,7 @@ class FolderSource(Source):
         self,
         root: Path,
         name: str,
-        files: Sequence[_File],
+        files: Sequence[File],
         labels: Sequence[str] | None,
         classes: tuple[str, ...],
         skipped: tuple[tuple[str, str], ...],
@@ -97,7 +97,7 @@ class FolderSource(Source):
         if self.image_shape is None or self.size * int(np.prod(self.image_shape)) > ARRAY_LIMIT:
             return None
         images = np.empty((self.size, *self.image_shape), np.uint8)
-        with ThreadPoolExecutor(_THREADS) as pool:
+        with ThreadPoolExecutor(THREADS) as pool:
             for index, image in enumerate(pool.map(self._decode, range(self.size))):
                 images[index] = image
         return images
@@ -150,8 +150,8 @@ def open_folder(folder: str | os.PathLike[str]) -> Source:
     if not root.is_dir():
         raise ValueError(f"'{root}' is a file; name the folder that holds the images.")
     paths, others = _listing(root)
-    with ThreadPoolExecutor(_THREADS) as pool:
-        found = list(pool.map(partial(_inspect, root), paths))
+    with ThreadPoolExecutor(THREADS) as pool:
+        found = list(pool.map(partial(examine, root), paths))
     files = [file for file in found if not file.fault]
     skipped = (*((file.path, file.fault) for file in found if file.fault), *others)
     if not files:
@@ -163,7 +163,7 @@ def open_folder(folder: str | os.PathLike[str]) -> Source:
     return _arrange(root, files, tuple(sorted(skipped)))
 
 
-def _arrange(root: Path, files: list[_File], skipped: tuple[tuple[str, str], ...]) -> Source:
+def _arrange(root: Path, files: list[File], skipped: tuple[tuple[str, str], ...]) -> Source:
     """The source of all files, or of the ``train`` split, that knows its classes and splits."""
     shared = os.path.commonpath([os.path.dirname(file.path) or "." for file in files])
     depth = 0 if shared in ("", ".") else shared.count("/") + 1
@@ -205,30 +205,30 @@ def _listing(root: Path) -> tuple[list[str], list[tuple[str, str]]]:
     return sorted(paths), others
 
 
-def _inspect(root: Path, path: str) -> _File:
+def examine(root: Path, path: str) -> File:
     """Reads the header and both ends of a file; decodes it only where that leaves its health in doubt."""
     full = root / path
     try:
         length = full.stat().st_size
         if not length:
-            return _File(path, fault="the file is empty")
+            return File(path, fault="the file is empty")
         with full.open("rb") as stream:
             head = stream.read(_ENDS)
             stream.seek(max(0, length - _ENDS))
             tail = stream.read(_ENDS)
         with Image.open(full) as image:
             if image.format not in FORMATS:
-                return _File(path, fault=f"{image.format} is not read; convert it to JPEG or PNG")
+                return File(path, fault=f"{image.format} is not read; convert it to JPEG or PNG")
             size = _size(image)
             if image.format == "PNG":
                 image.verify()
             elif image.format not in _PHOTOS or b"\xff\xd9" not in tail:
                 image.load()
     except UnidentifiedImageError:
-        return _File(path, fault="not an image")
+        return File(path, fault="not an image")
     except Exception as error:  # Pillow's decoders raise what they like, SyntaxError and struct.error included.
-        return _File(path, fault=" ".join(str(error).split()) or type(error).__name__)
-    return _File(path, hashlib.sha1(b"%d:" % length + head + tail).digest(), size)
+        return File(path, fault=" ".join(str(error).split()) or type(error).__name__)
+    return File(path, hashlib.sha1(b"%d:" % length + head + tail).digest(), size)
 
 
 def _size(image: Image.Image) -> tuple[int, int]:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from ssl_keras.data.sources.base import Source, from_array
+from ssl_keras.data.sources.dense import LAYOUTS, open_dense
 from ssl_keras.data.sources.embedded import open_digits, open_shapes
 from ssl_keras.data.sources.folder import open_folder
 from ssl_keras.data.sources.tfds import open_tfds
@@ -25,6 +26,7 @@ def open_source(
     Args:
         spec: ``tfds:NAME[:SPLIT]``; ``shapes[@SIDE][:SPLIT]``; ``digits[:SPLIT]``; a folder of images (a folder
             called like one of these is named by a path: ``./digits``);
+            ``SET:FOLDER``, a set of `LAYOUTS` and the folder in which its archives were unpacked;
             an array, uint8 or float in [0, 1], (n, height, width[, channels]);
             or a source, which is returned as it is.
         labels: integers (n,), for an array only.
@@ -46,9 +48,12 @@ def open_source(
     word = text.partition(":")[0].partition("@")[0]
     if word in EMBEDDED and not isinstance(spec, os.PathLike):
         return EMBEDDED[word](text)
+    if text.startswith(tuple(f"{name}:" for name in LAYOUTS)):
+        return open_dense(text)
     try:
         return open_folder(text)
     except FileNotFoundError as error:
         raise FileNotFoundError(
-            f"'{text}' is neither an existing folder nor one of: tfds:NAME, {', '.join(EMBEDDED)}."
+            f"'{text}' is neither an existing folder nor one of: tfds:NAME, {', '.join(EMBEDDED)}, "
+            f"{', '.join(f'{name}:FOLDER' for name in LAYOUTS)}."
         ) from error

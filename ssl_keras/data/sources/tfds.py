@@ -13,7 +13,18 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-from ssl_keras.data.sources.base import ARRAY_LIMIT, VOID, ArraySource, Segmentation, Source, content_hash
+from ssl_keras.data.sources.base import (
+    ABSENT,
+    ARRAY_LIMIT,
+    PRESENT,
+    UNSURE,
+    VOID,
+    ArraySource,
+    MultiLabels,
+    Segmentation,
+    Source,
+    content_hash,
+)
 
 ENCODED_LIMIT = 4 * 1024**3
 """Bytes of encoded images up to which a split is held in memory."""
@@ -26,6 +37,9 @@ _PIXEL_CLASSES: Mapping[str, tuple[str, ...]] = {
     ),
 }
 """Of sets whose `_MASK` is a plain image, which names no classes; camvid's in the order of SegNet's copy of it."""
+
+_SHOWN, _PLAIN = "labels", "labels_no_difficult"
+"""VOC's names: the classes of all objects of an image, and of those not marked as difficult."""
 
 _SPEC = re.compile(r"tfds:(?P<name>[^:]+(:\d+\.\d+\.\d+)?)(:(?P<split>[^:]+(:[^:]*\])?))?")
 
@@ -61,6 +75,18 @@ class _Splits(Source):
     @cached_property
     def _segmentation(self) -> Segmentation | None:
         return self._opener.segmentation(self._split)
+
+    def multi_labels(self) -> MultiLabels | None:
+        """The feature ``labels`` where it is a sequence of classes, read on first use.
+
+        Where there is ``labels_no_difficult`` too, as in VOC, a class that only the former holds is `UNSURE`: all of
+        its objects in the image are marked as difficult.
+        """
+        return self._multi_labels
+
+    @cached_property
+    def _multi_labels(self) -> MultiLabels | None:
+        return self._opener.multi_labels(self._split)
 
 
 class TFDSArray(_Splits, ArraySource):
@@ -135,25 +161,38 @@ class _Set:
         names = getattr(features[_MASK], "names", None) or _PIXEL_CLASSES.get(self.builder.name)
         if not names:
             return None
-        labels = np.concatenate([row[_MASK][..., 0] for row in self._rows(split, [_MASK], {})])
-        return Segmentation(np.where(labels < len(names), labels, VOID).astype(np.uint8), tuple(names))
+        labels = np.concatenate([row[_MASK][..., 0] for row in _batches(self._rows(split, [_MASK], {}))])
+        labels = np.where(labels < len(names), labels, VOID).astype(np.uint8)
+        return Segmentation(tuple(names), labels.__getitem__)
 
-    def _rows(self, split: str, keys: Sequence[str], decoders: Mapping[str, Any]) -> Any:
-        """Batches of some features of a split, in its order."""
+    @_without_deprecations()
+    def multi_labels(self, split: str) -> MultiLabels | None:
+        names = _classes_of_several(self.builder.info.features)
+        if names is None:
+            return None
+        plain = _PLAIN if _PLAIN in self.builder.info.features else _SHOWN
+        found = []
+        for row in self._rows(split, list({_SHOWN, plain}), {}).as_numpy_iterator():
+            found.append(np.full(len(names), ABSENT, np.int8))
+            found[-1][row[_SHOWN]] = UNSURE
+            found[-1][row[plain]] = PRESENT
+        return MultiLabels(names, np.stack(found))
+
+    def _rows(self, split: str, keys: Sequence[str], decoders: Mapping[str, Any]) -> tf.data.Dataset:
+        """Some features of a split, in its order."""
         import tensorflow_datasets as tfds
 
-        rows = self.builder.as_dataset(
+        return self.builder.as_dataset(
             split=split,
             shuffle_files=False,
             decoders=tfds.decode.PartialDecoding(dict.fromkeys(keys, True), decoders=dict(decoders)),
             read_config=tfds.ReadConfig(interleave_cycle_length=1, try_autocache=False),
         )
-        return rows.batch(1024).prefetch(2).as_numpy_iterator()
 
-    def _source(self, rows: Any, split: str) -> Source:
+    def _source(self, rows: tf.data.Dataset, split: str) -> Source:
         encoded: list[bytes] = []
         parts: dict[str, list[np.ndarray]] = {label: [] for label in self.classes}
-        for row in rows:
+        for row in _batches(rows):
             encoded.extend(row[self.image])
             for label, key in self.classes.items():
                 parts[label].append(row[key])
@@ -234,6 +273,11 @@ def _common_shape(encoded: list[bytes]) -> tuple[int, int, int] | None:
     return height, width, 3
 
 
+def _batches(rows: tf.data.Dataset) -> Iterator[dict[str, np.ndarray]]:
+    """Rows of features of one shape, many at a time."""
+    return iter(rows.batch(1024).prefetch(2).as_numpy_iterator())
+
+
 def _builder(name: str, data_dir: str | os.PathLike[str] | None) -> Any:
     try:
         import tensorflow_datasets as tfds
@@ -277,3 +321,13 @@ def _label_features(features: Any) -> dict[str, str]:
     if "label" in found or not found:
         return {key: key for key in found}
     return {"label": found[0], **{key: key for key in found[1:]}}
+
+
+def _classes_of_several(features: Any) -> tuple[str, ...] | None:
+    """Names of the classes of `_SHOWN`; None where that is no sequence of classes."""
+    import tensorflow_datasets as tfds
+
+    shown = features[_SHOWN] if _SHOWN in features else None
+    if not isinstance(shown, tfds.features.Sequence) or not isinstance(shown.feature, tfds.features.ClassLabel):
+        return None
+    return tuple(shown.feature.names)
