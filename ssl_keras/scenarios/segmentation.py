@@ -1,6 +1,6 @@
 """The protocol of dense prediction: which class is each pixel of? An FCN on the encoder's feature maps learns it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -143,13 +143,14 @@ class _Network:
         scores = ops.image.resize(self._head(self._pyramid(images)), (self.size, self.size), "bilinear")
         return keras.Model(images, scores, name="fcn")
 
-    def scorer(self) -> keras.Model:
+    def scorer(self) -> Callable[[_Singles], keras.KerasTensor]:
         """Images (b, height, width, 3) in [0, 1] of any size to scores (b, h, w, classes) of the finest map.
 
-        Scores are enlarged outside of it, so that a new size of images traces no new graph.
+        The encoder's graph is traced for all sizes at once. The head, whose graph could not be, runs without.
         """
         images = keras.Input((None, None, 3))
-        return keras.Model(images, self._head(self._pyramid(images)), name="scores")
+        pyramid = keras.Model(images, self._pyramid(images), name="maps")
+        return lambda seen: self._head(pyramid.predict_on_batch(seen), training=False)
 
 
 @dataclass(frozen=True)
@@ -211,12 +212,12 @@ def _learn(network: _Network, crops: _Crops, steps: int) -> _Network:
 
 def _confusions(network: _Network, source: Source, truth: Segmentation) -> Integers:
     """(n, classes, classes), image by image, in inference mode."""
-    model, classes = network.scorer(), len(truth.names)
+    scorer, classes = network.scorer(), len(truth.names)
     found = np.empty((source.size, classes, classes), np.int64)
     for rows in np.split(np.arange(source.size), np.arange(BATCH, source.size, BATCH)):
         seen = [_brought(_read(source, row), network.size) for row in rows]
         for mine in _of_one_shape(seen):
-            scores = model.predict_on_batch(np.stack([seen[at] for at in mine]))
+            scores = scorer(np.stack([seen[at] for at in mine]))
             for row, score in zip(rows[mine], scores, strict=True):
                 labels = truth.read(row)
                 enlarged = ops.image.resize(score[None], labels.shape, "bilinear")
