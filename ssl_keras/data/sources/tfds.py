@@ -327,7 +327,7 @@ def _classes_of_several(features: Any) -> tuple[str, ...] | None:
     """Names of the classes of `_SHOWN`; None where that is no sequence of classes."""
     import tensorflow_datasets as tfds
 
-    shown = features[_SHOWN] if _SHOWN in features else None
-    if not isinstance(shown, tfds.features.Sequence) or not isinstance(shown.feature, tfds.features.ClassLabel):
+    if _SHOWN not in features or not isinstance(features[_SHOWN], tfds.features.Sequence):
         return None
-    return tuple(shown.feature.names)
+    each = features[_SHOWN].feature
+    return tuple(each.names) if isinstance(each, tfds.features.ClassLabel) else None
