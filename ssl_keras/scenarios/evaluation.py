@@ -18,6 +18,7 @@ from ssl_keras.scenarios.knn import knn
 from ssl_keras.scenarios.leakage import copies
 from ssl_keras.scenarios.linear import linear
 from ssl_keras.scenarios.low_shot import low_shot
+from ssl_keras.scenarios.multi_label import multi_label
 from ssl_keras.scenarios.protocol import MEAN_PER_CLASS, TOP1, TOP5, Images, Labelled, Outcome, Protocol
 from ssl_keras.scenarios.results import MEAN, Row, bootstrap, bootstrap_by_class, bootstrap_mean
 from ssl_keras.scenarios.retrieval import retrieval
@@ -39,8 +40,12 @@ PROTOCOLS: Mapping[str, Protocol] = {
     "restyling": restyling,
     "cues": cues,
     "segmentation": segmentation,
+    "multi_label": multi_label,
 }
 """What can be asked of an encoder; each gives one or more named outcomes."""
+
+WITHOUT_LABEL_SET = ("segmentation", "multi_label")
+"""Protocols that learn from something else than one class for each image."""
 
 SHOWN = "linear"
 """The protocol whose single answers are kept."""
@@ -210,7 +215,7 @@ def _open(
         return []
     for scenario in group:
         for split in (train, test):
-            if scenario.label not in split.label_sets and scenario.protocols != ("segmentation",):
+            if scenario.label not in split.label_sets and not set(scenario.protocols) <= set(WITHOUT_LABEL_SET):
                 known = ", ".join(split.label_sets) or "none"
                 raise ValueError(
                     f"Scenario '{scenario.name}': {split.name} has no label set '{scenario.label}'; it has: {known}."

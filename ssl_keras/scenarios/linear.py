@@ -1,6 +1,6 @@
 """The linear protocol: one softmax layer on frozen features, its penalty chosen by cross-validation."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -32,7 +32,7 @@ class LinearClassifier:
         weights: (d, classes), on standardised features.
         intercept: (classes,).
         penalty: the chosen one.
-        validation: mean top-1 over the folds, in [0, 1], for each penalty tried.
+        validation: mean score over the folds, in [0, 1], for each penalty tried.
     """
 
     mean: Floats
@@ -40,7 +40,7 @@ class LinearClassifier:
     weights: Floats
     intercept: Floats
     penalty: float
-    validation: dict[float, float]
+    validation: Mapping[float, float]
 
     def logits(self, features: Floats) -> Floats:
         """Logits (m, classes) for features (m, d)."""
@@ -79,17 +79,13 @@ def fit(
         ValueError: fewer than two classes, fewer images than folds, or a penalty that is not positive.
     """
     _check(labels, penalties, folds)
-    classes, grid = int(labels.max()) + 1, sorted(penalties)
+    classes = int(labels.max()) + 1
     rotated = rotate(features)
-    search = _Search(rotated, labels, classes, stratified_folds(labels, folds, seed), folds)
-    strides = _STRIDES if len(grid) > 2 * _STRIDES[0] else (1,)
-    search.validate(grid[strides[0] // 2 :: strides[0]])
-    for stride in strides[1:]:
-        place = grid.index(search.best)
-        search.validate([grid[at] for at in (place - stride, place + stride) if 0 <= at < len(grid)])
-    final = solve(rotated, labels, classes, [search.best], start=search.start(1))
+    search = Search(rotated, labels, classes, stratified_folds(labels, folds, seed), folds)
+    penalty, scores = walk(penalties, search.validate)
+    final = solve(rotated, labels, classes, [penalty], start=search.start(1))
     weights = rotated.rotation @ final.weights[0]
-    return LinearClassifier(rotated.mean, rotated.scale, weights, final.intercepts[0], search.best, search.accuracy)
+    return LinearClassifier(rotated.mean, rotated.scale, weights, final.intercepts[0], penalty, scores)
 
 
 def linear(train: Labelled, seed: int) -> Learned:
@@ -98,7 +94,7 @@ def linear(train: Labelled, seed: int) -> Learned:
 
     def answer(test: Labelled) -> list[Outcome]:
         logits = classifier.logits(test.features)
-        return marked("linear", logits, test, {"penalty": classifier.penalty}, _edge(classifier))
+        return marked("linear", logits, test, {"penalty": classifier.penalty}, edge(classifier))
 
     return answer
 
@@ -121,7 +117,7 @@ def among_eligible(logits: Floats, test: Labelled) -> Floats:
     return np.where(test.eligible[: logits.shape[1]], logits, np.float32(-np.inf))
 
 
-def _edge(classifier: LinearClassifier) -> tuple[str, ...]:
+def edge(classifier: LinearClassifier) -> tuple[str, ...]:
     """A remark where a wider grid would probably have served better: the best penalty is an end that is not flat."""
     scores = [classifier.validation[penalty] for penalty in sorted(classifier.validation)]
     ends = {0: scores[:2], len(scores) - 1: scores[:-3:-1]}
@@ -154,35 +150,66 @@ def _check(labels: Integers, penalties: Sequence[float], folds: int) -> None:
         raise ValueError(f"The linear protocol got the penalties {tuple(penalties)}: give at least one, all positive.")
 
 
+def walk(
+    penalties: Sequence[float], validate: Callable[[Sequence[float]], Mapping[float, float]]
+) -> tuple[float, Mapping[float, float]]:
+    """Tries every ninth penalty, then those three away from the best, then its neighbours; of a short grid, all.
+
+    Args:
+        penalties: the grid.
+        validate: tries some penalties and gives the scores of all that were tried.
+
+    Returns:
+        The penalty of the best score, the larger one among equals; and all scores.
+    """
+    grid = sorted(penalties)
+    strides = _STRIDES if len(grid) > 2 * _STRIDES[0] else (1,)
+    scores = validate(grid[strides[0] // 2 :: strides[0]])
+    for stride in strides[1:]:
+        place = grid.index(best_of(scores))
+        scores = validate([grid[at] for at in (place - stride, place + stride) if 0 <= at < len(grid)])
+    return best_of(scores), scores
+
+
+def best_of(scores: Mapping[float, float]) -> float:
+    """The penalty of the best score, the larger one among equals."""
+    return max(scores, key=lambda penalty: (scores[penalty], penalty))
+
+
 @dataclass
-class _Search:
-    """Penalties tried so far by cross-validation."""
+class Search:
+    """Penalties tried so far by cross-validation.
+
+    Attributes:
+        features: of n images.
+        labels: class indices (n,).
+        classes: how many there are.
+        assigned: fold (n,) of each image; negative where it is left out altogether.
+        folds: how many there are.
+        scores: of each penalty tried, the mean over the folds of `score`.
+        solved: of each penalty tried, weights and intercepts, fold by fold.
+    """
 
     features: Rotated
     labels: Integers
     classes: int
     assigned: Integers
     folds: int
-    accuracy: dict[float, float] = field(default_factory=dict)
+    scores: dict[float, float] = field(default_factory=dict)
     solved: dict[float, tuple[Floats, Floats]] = field(default_factory=dict)
-
-    @property
-    def best(self) -> float:
-        """The penalty of the best top-1, the larger one among equals."""
-        return max(self.accuracy, key=lambda penalty: (self.accuracy[penalty], penalty))
 
     def start(self, count: int) -> tuple[Floats, Floats] | None:
         """Where so many problems begin: at the mean over the folds of the best penalty's solutions."""
-        if not self.accuracy:
+        if not self.scores:
             return None
-        weights, intercepts = (part.mean(axis=0) for part in self.solved[self.best])
+        weights, intercepts = (part.mean(axis=0) for part in self.solved[best_of(self.scores)])
         return np.repeat(weights[None], count, axis=0), np.repeat(intercepts[None], count, axis=0)
 
-    def validate(self, penalties: Sequence[float]) -> None:
-        """Adds the top-1 on the left-out fold, averaged over the folds, of each penalty."""
-        new = [penalty for penalty in penalties if penalty not in self.accuracy]
+    def validate(self, penalties: Sequence[float]) -> Mapping[float, float]:
+        """Adds the score on the left-out fold, averaged over the folds, of each penalty; all scores."""
+        new = [penalty for penalty in penalties if penalty not in self.scores]
         if not new:
-            return
+            return self.scores
         left_out = np.repeat(np.arange(self.folds), len(new))
         solution = solve(
             self.features,
@@ -194,19 +221,20 @@ class _Search:
             start=self.start(len(left_out)),
             tolerance=_VALIDATION_TOLERANCE,
         )
-        hits = np.zeros((self.folds, len(new)))
+        found = np.zeros((self.folds, len(new)))
         for fold in range(self.folds):
             mine = slice(fold * len(new), (fold + 1) * len(new))
-            hits[fold] = self._top1(fold, solution.weights[mine], solution.intercepts[mine])
+            rows = np.flatnonzero(self.assigned == fold)
+            found[fold] = self.score(rows, solution.weights[mine], solution.intercepts[mine])
         # Rounded, so that equal counts of right answers are equal numbers.
-        self.accuracy |= dict(zip(new, map(float, hits.mean(axis=0).round(12)), strict=True))
+        self.scores |= dict(zip(new, map(float, np.nanmean(found, axis=0).round(12)), strict=True))
         for place, penalty in enumerate(new):
-            rows = slice(place, None, len(new))
-            self.solved[penalty] = solution.weights[rows], solution.intercepts[rows]
+            mine = slice(place, None, len(new))
+            self.solved[penalty] = solution.weights[mine], solution.intercepts[mine]
+        return self.scores
 
-    def _top1(self, fold: int, weights: Floats, intercepts: Floats) -> Floats:
-        """Shares (p,) of the fold's images that p classifiers name rightly."""
-        rows = np.flatnonzero(self.assigned == fold)
+    def score(self, rows: Integers, weights: Floats, intercepts: Floats) -> Floats:
+        """Top-1 (p,) of p classifiers, weights (p, r, classes), on some images; nan would not count."""
         right = np.zeros(len(weights))
         for some in np.array_split(rows, len(rows) // _ROWS + 1):
             logits = np.matmul(self.features.rows[some], weights) + intercepts[:, None]

@@ -18,7 +18,7 @@ from ssl_keras.data.sources.base import Subset
 from ssl_keras.learning.measures import Floats, Integers
 from ssl_keras.scenarios.features import FeatureStore, RawPixels, extract
 
-TOP1, TOP5, MEAN_PER_CLASS = "top1", "top5", "mean_per_class"
+TOP1, TOP5, MEAN_PER_CLASS, MAP = "top1", "top5", "mean_per_class", "map"
 
 
 @dataclass(frozen=True, eq=False)

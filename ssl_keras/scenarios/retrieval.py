@@ -4,7 +4,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ssl_keras.learning.measures import Floats, Integers, normalized
-from ssl_keras.scenarios.protocol import Labelled, Learned, Outcome
+from ssl_keras.scenarios.protocol import MAP, Labelled, Learned, Outcome
 
 RECALL_AT = (1, 5, 10)
 _BLOCK = 2**24  # similarities held at a time
@@ -22,7 +22,7 @@ def retrieval(train: Labelled, seed: int) -> Learned:
         precision, first = ranks(test.features, test.labels)
         asks = first > 0
         hits = {f"recall@{k}": first[asks] <= k for k in RECALL_AT}
-        outcomes = {"map": precision[asks], **hits}
+        outcomes = {MAP: precision[asks], **hits}
         return [Outcome("retrieval", values, metric) for metric, values in outcomes.items()]
 
     return answer

@@ -138,7 +138,7 @@ def solve(
         classes: number of classes.
         penalties: (p,) one for each problem, positive.
         left_out: (p,) the fold each problem does not see; None: every problem sees all rows.
-        folds: (n,) the fold of each row; needed with `left_out`.
+        folds: (n,) the fold of each row, needed with `left_out`; a row of a negative fold is seen by no problem.
         start: weights (p, r, classes) and intercepts (p, classes) to begin at, near the solution; None: 0.
         tolerance: a problem is done when an iteration lowers its objective by less than this share of it,
             twice.
@@ -164,7 +164,8 @@ class _Problem:
 
     def __init__(self, features: Floats, labels: Integers, classes: int, folds: Integers):
         # A block gathers its rows anew in every iteration, which costs little beside its products: no second copy.
-        self.features, self.order = features, np.argsort(folds, kind="stable")
+        order = np.argsort(folds, kind="stable")
+        self.features, self.order = features, order[folds[order] >= 0]
         self.labels, self.folds = labels[self.order], folds[self.order]
         self.classes = classes
         self.blocks = []

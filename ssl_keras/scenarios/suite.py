@@ -11,7 +11,8 @@ from pathlib import Path
 from ssl_keras.data.corruptions import CORRUPTIONS
 from ssl_keras.data.shapes import LABEL_SETS, SIDES
 from ssl_keras.data.sources import Source
-from ssl_keras.scenarios.protocol import MEAN_PER_CLASS, TOP1, TOP5
+from ssl_keras.data.sources.dense import LAYOUTS
+from ssl_keras.scenarios.protocol import MAP, MEAN_PER_CLASS, TOP1, TOP5
 
 FOLDER = "folder:"
 """Starts the source of a set that TFDS does not have: a folder of that name where the TFDS sets are."""
@@ -48,7 +49,7 @@ class Scenario:
         """The source to open for encoders that see images of side `image_size`.
 
         Raises:
-            FileNotFoundError: it is a folder that is not there; the message says what belongs there.
+            FileNotFoundError: it is a folder of classes that is not there; the message says what belongs there.
         """
         if not isinstance(self.source, str):
             return self.source
@@ -57,8 +58,10 @@ class Scenario:
         return self.source.replace("{size}", str(min(max(image_size, SIDES[0]), SIDES[1])))
 
 
-def _folder(scenario: Scenario, name: str, data_dir: str | PathLike[str] | None) -> Path:
+def _folder(scenario: Scenario, name: str, data_dir: str | PathLike[str] | None) -> str | Path:
     path = Path(data_dir or os.environ.get("TFDS_DATA_DIR", "~/tensorflow_datasets")).expanduser() / name
+    if name in LAYOUTS:
+        return f"{name}:{path}"
     if not path.is_dir():
         raise FileNotFoundError(
             f"{path} is no folder: TFDS does not have {name}; get it from {scenario.home} and put its images into "
@@ -113,7 +116,7 @@ SUITES: Mapping[str, tuple[Scenario, ...]] = {
         Scenario("sport8", "folder:sport8", protocols=STUDY, home="vision.stanford.edu/lijiali/event_dataset"),
         Scenario("i_naturalist2021", "tfds:i_naturalist2021", test="val", protocols=STUDY),
     ),
-    # Transfer in arXiv 2201.05119. NOTE: without VOC 2007, whose images have several labels each.
+    # Transfer in arXiv 2201.05119. NOTE: nothing is fine-tuned on VOC 2007, whose images have several labels each.
     "relicv2": (
         Scenario("food101", "tfds:food101", test="validation", protocols=TRANSFER),
         Scenario("cifar10", "tfds:cifar10", protocols=TRANSFER),
@@ -131,6 +134,7 @@ SUITES: Mapping[str, tuple[Scenario, ...]] = {
                 ("flowers102", "oxford_flowers102"),
             )
         ),
+        Scenario("voc2007", "tfds:voc/2007", train="train+validation", metrics=(MAP,), protocols=("multi_label",)),
     ),
     # Learned on ImageNet, asked elsewhere; -R and -A have 200 of its classes.
     "ood": (
@@ -147,6 +151,7 @@ SUITES: Mapping[str, tuple[Scenario, ...]] = {
     "dense": (
         CAMVID,
         Scenario("shapes", "shapes@{size}", "shape", protocols=("segmentation",)),
+        *(Scenario(name, f"{FOLDER}{name}", test="val", protocols=("segmentation",)) for name in LAYOUTS),
     ),
     # What else the small sets tell.
     "robustness": (
