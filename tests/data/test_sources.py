@@ -11,7 +11,15 @@ from ssl_keras.data.sources import Source, open_source, take
 from ssl_keras.data.sources import folder as folder_module
 from ssl_keras.data.sources import tfds as tfds_module
 from ssl_keras.data.sources.base import VOID
-from tests.data.pictures import class_folder, picture, read_all, write
+from tests.data.pictures import (
+    cityscapes_folder,
+    class_folder,
+    picture,
+    prepared_voc,
+    read_all,
+    voc_folder,
+    write,
+)
 
 
 def mixed_folder(root: Path) -> Path:
@@ -72,7 +80,10 @@ KINDS: dict[str, Callable[[Path], Source]] = {
     "tfds encoded": lambda root: open_source("tfds:tiny", data_dir=prepared_tfds(root, sized=False)),
     "taken": lambda root: take(open_source("digits:test"), 20, seed=3),
     "split": lambda root: open_source(class_folder(root)).split("train"),
+    "voc": lambda root: open_source(f"voc2012_segmentation:{voc_folder(root)}"),
+    "cityscapes": lambda root: open_source(f"cityscapes:{cityscapes_folder(root)}"),
 }
+KNOW_PIXELS = ("shapes", "tfds array", "voc", "cityscapes")
 
 
 @pytest.fixture(params=KINDS)
@@ -98,8 +109,10 @@ def test_contract(source: Source) -> None:
     assert masks is None or masks.shape == (source.size, *source.image_shape[:2])
     known = source.segmentation()
     if known is not None:
-        assert known.labels.shape == (source.size, *source.image_shape[:2]) and known.labels.dtype == np.uint8
-        assert set(np.unique(known.labels)) - {VOID} == set(range(len(known.names)))
+        labels = [known.read(index) for index in range(source.size)]
+        assert [one.shape for one in labels[: len(images)]] == [image.shape[:2] for image in images]
+        assert {one.dtype for one in labels} == {np.dtype(np.uint8)}
+        assert set(np.unique(np.concatenate([one.ravel() for one in labels]))) - {VOID} <= set(range(len(known.names)))
     for label_set, classes in source.label_sets.items():
         labels = source.labels(label_set)
         assert labels.dtype == np.int64 and labels.shape == (source.size,)
@@ -110,8 +123,9 @@ def test_contract(source: Source) -> None:
         source.split("none-such")
 
 
-def test_splits_differ_and_share_their_classes(source: Source) -> None:
-    train, test = source.split("train"), source.split("test")
+def test_splits_differ_and_share_their_classes(source: Source, request: pytest.FixtureRequest) -> None:
+    held_out = "val" if request.node.callspec.params["source"] in ("voc", "cityscapes") else "test"
+    train, test = source.split("train"), source.split(held_out)
     assert train.checksum() != test.checksum()
     assert train.label_sets == test.label_sets == source.label_sets
 
@@ -173,29 +187,30 @@ def test_one_image_is_a_source_but_has_no_splits() -> None:
 
 
 def test_who_knows_the_class_of_each_pixel(source: Source, request: pytest.FixtureRequest) -> None:
-    knows = request.node.callspec.params["source"] in ("shapes", "tfds array")
-    assert (source.segmentation() is not None) == knows
+    assert (source.segmentation() is not None) == (request.node.callspec.params["source"] in KNOW_PIXELS)
+    assert source.multi_labels() is None
 
 
 def test_shapes_know_object_and_background_and_so_does_a_part_of_them() -> None:
     source = open_source("shapes:test")
-    labels, names = source.segmentation()
+    names, read = source.segmentation()
     assert names == ("background", "object")
-    np.testing.assert_array_equal(labels, source.masks())
+    np.testing.assert_array_equal([read(index) for index in range(source.size)], source.masks())
     part = take(source, 5, seed=1)
     assert part.segmentation().names == names
-    np.testing.assert_array_equal(part.segmentation().labels, labels[part.indices])
+    for index, row in enumerate(part.indices):
+        np.testing.assert_array_equal(part.segmentation().read(index), read(row))
 
 
 def test_tfds_pixel_classes_follow_their_images(tmp_path: Path) -> None:
     prepared_tfds(tmp_path)
     for split, first in (("train", 0), ("test", 100), ("test[2:4]", 102)):
         source = open_source(f"tfds:tiny:{split}", data_dir=tmp_path)
-        labels, names = source.segmentation()
+        names, read = source.segmentation()
         assert names == ("sky", "sea")
         for index in range(source.size):
             value = (source.array()[index, ..., 0] + first + index) % 4
-            np.testing.assert_array_equal(labels[index], np.where(value < 2, value, VOID))
+            np.testing.assert_array_equal(read(index), np.where(value < 2, value, VOID))
 
 
 def test_tfds_images_that_are_not_held_as_one_array_know_their_pixels_too(
@@ -206,7 +221,29 @@ def test_tfds_images_that_are_not_held_as_one_array_know_their_pixels_too(
     monkeypatch.setattr(tfds_module, "ARRAY_LIMIT", 1)
     source = open_source("tfds:tiny", data_dir=tmp_path)
     assert source.array() is None
-    np.testing.assert_array_equal(source.segmentation().labels, whole.segmentation().labels)
+    for index in range(source.size):
+        np.testing.assert_array_equal(source.segmentation().read(index), whole.segmentation().read(index))
+
+
+# Several labels an image
+
+
+def test_voc_s_labels_are_present_absent_or_unsure(tmp_path: Path) -> None:
+    """A class is unsure where all of its objects are difficult, present where one is not."""
+    said = [((3,), ()), ((0, 19), (7,)), ((), (5,)), ((4,), (4, 2)), ((), ())]
+    rows = [(picture(index), *classes) for index, classes in enumerate(said)]
+    prepared_voc(tmp_path, {"train": rows[:2], "validation": rows[2:], "test": rows[:1]})
+    source = open_source("tfds:voc/2007:train+validation", data_dir=tmp_path)
+    assert source.size == 5 and source.label_sets == {}
+    names, labels = source.multi_labels()
+    assert names == tuple(f"class {index}" for index in range(20)) and labels.dtype == np.int8
+    expected = np.zeros((5, 20), int)
+    expected[[0, 1, 1, 3], [3, 0, 19, 4]] = 1
+    expected[[1, 2, 3], [7, 5, 2]] = -1
+    np.testing.assert_array_equal(labels, expected)
+    part = take(source, 3, seed=0)
+    np.testing.assert_array_equal(part.multi_labels().labels, labels[part.indices])
+    assert part.multi_labels().names == names
 
 
 # Arrays and specifications
@@ -321,7 +358,8 @@ def test_real_tfds(tfds_data_dir: Path) -> None:
     assert np.bincount(source.labels()).tolist() == [1000] * 10
     varying = open_source("tfds:camvid:validation", data_dir=tfds_data_dir)
     assert varying.size == 101 and varying.label_sets == {}
-    labels, names = varying.segmentation()
+    names, read = varying.segmentation()
+    labels = np.stack([read(index) for index in range(varying.size)])
     assert labels.shape == (101, 180, 240) and len(names) == 11
     shares = np.bincount(labels.ravel(), minlength=256) / labels.size
     assert shares[VOID] == pytest.approx(0.017, abs=0.002) and shares[len(names) : VOID].sum() == 0
