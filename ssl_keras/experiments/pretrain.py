@@ -23,9 +23,10 @@ from ssl_keras.experiments.run_folder import RunFolder, own_place, replacing, wr
 from ssl_keras.experiments.settings import Pretrain
 from ssl_keras.experiments.setup import Schedule, Setup
 from ssl_keras.learning import distribution, monitors
-from ssl_keras.learning.checkpoints import Checkpoints, SaveOnTermination
+from ssl_keras.learning.checkpoints import BestEncoder, Checkpoints, SaveOnTermination
 from ssl_keras.learning.learner import Learner
 from ssl_keras.reports.page import write_report
+from ssl_keras.saving import load
 
 MEASURED_STEPS = 8
 """Steps whose time sizes a schedule by ``minutes``."""
@@ -106,15 +107,26 @@ def _train(setup: Setup, folder: RunFolder, kept: Path) -> None:
     if step:
         CONSOLE.print(f"continuing after step {step}")
     _show_views(setup, folder)
-    fit(setup, learner, schedule, [*_monitors(setup, schedule), _recorder(setup, folder), checkpoints])
+    best = BestEncoder(folder / "best.keras", "knn" if setup.source.label_sets else "rankme")
+    looks = [*_monitors(setup, schedule), *([best] if setup.config.monitor.keep == "best" else [])]
+    fit(setup, learner, schedule, [*looks, _recorder(setup, folder), checkpoints])
     tell_damaged(setup)
-    _write_projector(setup, folder, learner.encoder)
+    encoder = _result(learner, best)
+    _write_projector(setup, folder, encoder)
     with replacing(folder / "encoder.keras") as temporary:
-        learner.encoder.save(temporary)
+        encoder.save(temporary)
     write_report(folder.path)
     minutes = (time.monotonic() - started) / 60
     CONSOLE.print(f"wrote {folder.path}/encoder.keras and report.html in {minutes:.1f} minutes")
     CONSOLE.print(f"next: ssl-keras evaluate {folder.path}")
+
+
+def _result(learner: Learner, best: BestEncoder) -> keras.Model:
+    """The encoder that was kept, if any was, else the last."""
+    if not best.held:
+        return learner.encoder
+    CONSOLE.print("kept the encoder of step {step}, where {score} was highest: {value:.4g}".format(**best.held))
+    return load(best.file)
 
 
 def tell_damaged(setup: Setup) -> None:

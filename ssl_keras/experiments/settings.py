@@ -131,6 +131,8 @@ class Monitor:
     """Epochs between looks at the embeddings (kNN, spread, rank)."""
     checkpoint_every: int = 1
     """Epochs between checkpoints, which an interrupted run continues from."""
+    keep: Literal["last", "best"] = "last"
+    """Which encoder is the result: the last, or that of the look with the best kNN; without labels, the best RankMe."""
 
     def __post_init__(self) -> None:
         check_types(self)

@@ -1,5 +1,7 @@
 """Checkpoints of a learner: everything that a run needs to go on as if it had not been interrupted."""
 
+import json
+import math
 import shutil
 import signal
 import tempfile
@@ -96,6 +98,39 @@ class Checkpoints(keras.callbacks.Callback):
     def _remove_pieces(self, step: int) -> None:
         for piece in (*self.folder.glob(f"ckpt-{step}.*"), *self.folder.glob(f"ckpt-{step}_temp*")):
             shutil.rmtree(piece) if piece.is_dir() else piece.unlink()
+
+
+class BestEncoder(keras.callbacks.Callback):
+    """Keeps the encoder of the epoch's end at which a score was highest. Give it after the monitor that measures it.
+
+    Args:
+        file: Of the encoder; beside it, as JSON, stand the score's name, its value and the step.
+        score: Its name in the epoch's logs.
+    """
+
+    def __init__(self, file: Path, score: str) -> None:
+        super().__init__()
+        self.file, self.score = file, score
+
+    @property
+    def held(self) -> dict[str, Any]:
+        """What is known of the encoder that is kept: score, value and step; empty where there is none."""
+        beside = self._beside
+        return json.loads(beside.read_text()) if beside.is_file() and self.file.is_file() else {}
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Keeps it, if the score was measured and is the highest so far."""
+        value = float((logs or {}).get(self.score, math.nan))
+        if math.isnan(value) or value <= self.held.get("value", -math.inf):
+            return
+        temporary = self.file.with_name(f".{self.file.name}")
+        self.model.encoder.save(temporary)
+        temporary.replace(self.file)
+        self._beside.write_text(json.dumps({"score": self.score, "value": value, "step": self.model.step}))
+
+    @property
+    def _beside(self) -> Path:
+        return self.file.with_suffix(".json")
 
 
 class SaveOnTermination(keras.callbacks.Callback):

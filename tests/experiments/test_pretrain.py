@@ -12,7 +12,7 @@ from PIL import Image
 import ssl_keras as sk
 from ssl_keras.experiments import pretrain
 from ssl_keras.experiments.checks import ConfigError
-from ssl_keras.experiments.settings import Crops, Heads, Objective, Pretrain
+from ssl_keras.experiments.settings import Crops, Heads, Monitor, Objective, Pretrain
 from ssl_keras.experiments.setup import Schedule, Setup
 from ssl_keras.learning import monitors
 
@@ -69,6 +69,30 @@ def test_an_interrupted_run_goes_on_and_ends_as_the_uninterrupted_one(tmp_path, 
     for a, b in zip(sk.load(whole).weights, sk.load(cut).weights, strict=True):
         np.testing.assert_array_equal(a, b)
     assert [row["step"] for row in metrics(cut)] == [row["step"] for row in metrics(whole)]
+
+
+@pytest.mark.parametrize(("labels", "score"), [(True, "knn"), (False, "rankme")])
+def test_the_best_look_is_the_result_if_asked_for(tmp_path, monkeypatch, capsys, labels, score) -> None:
+    worth = {"knn": [2.0, 1.0], "rankme": [1.0, 2.0] if labels else [2.0, 1.0]}
+    seen: list[list[np.ndarray]] = []
+
+    def look(self, epoch, logs=None):
+        logs.update(embedding_std=0.3, mean_cosine=0.1, rankme=worth["rankme"][epoch])
+        seen.append([np.array(weight) for weight in self.model.encoder.weights])
+
+    knn = lambda self, epoch, logs=None: logs.update(knn=worth["knn"][epoch])  # noqa: E731
+    monkeypatch.setattr(monitors.Spread, "on_epoch_end", look)
+    monkeypatch.setattr(monitors.KNN, "on_epoch_end", knn)
+    if not labels:
+        (tmp_path / "photos").mkdir()
+        for index, pixels in enumerate(np.random.default_rng(0).integers(0, 256, (64, 8, 8, 3), np.uint8)):
+            Image.fromarray(pixels).save(tmp_path / "photos" / f"{index}.png")
+    data = "digits" if labels else str(tmp_path / "photos")
+    out = pretrain.run(replace(TINY, data=data, monitor=Monitor(keep="best"), out=str(tmp_path / "run")))
+    assert f"kept the encoder of step 4, where {score} was highest" in capsys.readouterr().out
+    for one, first in zip(sk.load(out).weights, seen[0], strict=True):
+        np.testing.assert_array_equal(one, first)
+    assert any(not np.array_equal(first, last) for first, last in zip(seen[0], seen[1], strict=True))
 
 
 @pytest.mark.slow

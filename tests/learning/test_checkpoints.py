@@ -9,7 +9,7 @@ import pytest
 
 import ssl_keras as sk
 from ssl_keras.learning import checkpoints as module
-from ssl_keras.learning.checkpoints import Checkpoints, SaveOnTermination
+from ssl_keras.learning.checkpoints import BestEncoder, Checkpoints, SaveOnTermination
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (32, 8, 8, 3), np.uint8)
 
@@ -142,3 +142,38 @@ def test_of_a_worker_that_is_not_the_chief_nothing_is_removed(folder, monkeypatc
     before = sorted(folder.iterdir())
     assert not Checkpoints(folder, warn=lambda sentence: None).save(model)
     assert sorted(folder.iterdir()) == before
+
+
+class Told(keras.callbacks.Callback):
+    """Logs a score that is known beforehand, and remembers the encoder that it is of."""
+
+    def __init__(self, scores):
+        super().__init__()
+        self.scores, self.seen = scores, {}
+
+    def on_epoch_end(self, epoch, logs=None):
+        if self.scores[epoch] is not None:
+            logs["worth"] = self.scores[epoch]
+        self.seen[epoch] = values(self.model)
+
+
+@pytest.mark.parametrize(
+    ("scores", "best"),
+    [([1.0, 3.0, 2.0], 1), ([None, -1.0, -1.0], 1), ([float("nan"), 0.5, float("nan")], 1), ([1.0, 2.0, 3.0], 2)],
+)
+def test_the_encoder_of_the_highest_score_is_kept(tmp_path, scores, best):
+    told, kept = Told(scores), BestEncoder(tmp_path / "best.keras", "worth")
+    trained(tmp_path / "checkpoint", 3, [told, kept])
+    assert kept.held == {"score": "worth", "value": scores[best], "step": 4 * (best + 1)}
+    for one, other in zip(sk.load(kept.file).weights, told.seen[best], strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_what_an_interrupted_run_kept_stays_until_a_higher_score(tmp_path):
+    kept = BestEncoder(tmp_path / "best.keras", "worth")
+    assert kept.held == {}
+    trained(tmp_path / "one", 2, [Told([1.0, 3.0]), kept])
+    trained(tmp_path / "two", 3, [Told([2.0, 3.0, 2.9]), BestEncoder(kept.file, "worth")])
+    assert kept.held["step"] == 8
+    trained(tmp_path / "three", 3, [Told([2.0, 3.0, 3.1]), BestEncoder(kept.file, "worth")])
+    assert kept.held["step"] == 12
