@@ -119,7 +119,7 @@ def test_what_is_not_there_is_told_with_what_to_unpack(tmp_path: Path) -> None:
             open_source(f"{name}:{tmp_path / 'absent'}")
     cityscapes_folder(tmp_path)
     shutil.rmtree(tmp_path / "leftImg8bit")
-    with pytest.raises(ValueError, match="holds no image of the split .train.: unpack leftImg8bit_trainvaltest"):
+    with pytest.raises(ValueError, match="holds no image of the split 'train': unpack leftImg8bit_trainvaltest"):
         open_source(f"cityscapes:{tmp_path}")
 
 

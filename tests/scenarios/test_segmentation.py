@@ -1,16 +1,29 @@
 """Which class is each pixel of?"""
 
+import keras
 import numpy as np
 import pytest
+from keras import ops
 from sklearn.metrics import jaccard_score
 
 import ssl_keras as sk
 from ssl_keras.data import shapes as scenery
-from ssl_keras.data.sources import open_source
+from ssl_keras.data.pixels import crop
+from ssl_keras.data.sources import Source, open_source
 from ssl_keras.data.sources.base import VOID, ArraySource, Segmentation, Subset
 from ssl_keras.scenarios.features import RawPixels, weights_hash
 from ssl_keras.scenarios.protocol import Images, Labelled
-from ssl_keras.scenarios.segmentation import _Crops, bootstrap_miou, confusion_of, mean_iou, segmentation
+from ssl_keras.scenarios.segmentation import (
+    BATCH,
+    _confusions,
+    _Crops,
+    _Network,
+    bootstrap_miou,
+    confusion_of,
+    mean_iou,
+    segmentation,
+)
+from tests.data.pictures import cityscapes_folder, voc_folder
 
 
 class Drawn(ArraySource):
@@ -18,10 +31,39 @@ class Drawn(ArraySource):
 
     def __init__(self, images, labels, names=("dark", "bright")):
         super().__init__(images, "drawn")
-        self._known = Segmentation(labels, names)
+        self.classes = labels
+        self._known = Segmentation(names, labels.__getitem__)
 
     def segmentation(self):
         return self._known
+
+
+class Varying(Source):
+    """Images of several sizes and their pixels' classes, as a source on disk gives them."""
+
+    image_shape, label_sets = None, {}
+
+    def __init__(self, images, labels, names=("dark", "bright")):
+        self.name, self.size = "varying", len(images)
+        self.images, self.known = images, Segmentation(names, labels.__getitem__)
+
+    def read(self, index):
+        return ops.convert_to_tensor(self.images[int(index)])
+
+    def array(self):
+        return None
+
+    def segmentation(self):
+        return self.known
+
+    def split(self, name):
+        return self
+
+    def checksum(self):
+        return "varying"
+
+    def _labels(self, name):
+        raise AssertionError
 
 
 def labelled(source, encoder, size=32):
@@ -104,7 +146,7 @@ def test_the_interval_resamples_images():
 
 
 def test_an_untrained_encoder_s_maps_tell_object_from_background(outcomes, shapes):
-    truth = shapes[1].segmentation().labels
+    truth = shapes[1].classes
     nothing = 100 * mean_iou(confusion_of(truth, np.zeros(truth.shape, np.int64), 2).sum(0))
     frozen, tuned = (outcome.estimate for outcome in outcomes)
     assert frozen[1] > nothing + 5 and tuned[1] > nothing + 15
@@ -172,6 +214,124 @@ def test_images_that_are_not_square_are_judged_whole_at_the_labels_size(encoder)
     train, test = (Subset(source, rows, name) for rows, name in ((np.arange(40), "a"), (np.arange(40, 60), "b")))
     judged = segmentation(labelled(train, encoder, 24), 0, steps=80)(labelled(test, encoder, 24))
     assert judged[1].estimate[0] > 80
+
+
+# Before images could vary in size, all of a batch were cropped, read and judged as one array: the same numbers.
+
+
+def test_images_of_one_size_are_cropped_as_one_batch(shapes):
+    source, size = shapes[0], 24
+    images, labels = _Crops(source, source.segmentation(), size, seed=7).batch(3)
+    drawn = np.random.default_rng((7, 3)).random((BATCH, 5))
+    rows = (drawn[:, 0] * source.size).astype(np.int64)
+    side = (0.5 + 0.5 * drawn[:, 1]) * 32
+    start = np.stack([drawn[:, 2] * (32 - side), drawn[:, 3] * (32 - side)], 1)
+    flip = np.round(drawn[:, 4])
+    boxes = (part.astype(np.float32)[:, None] for part in (start, np.stack([side, side], 1), flip))
+    planes = crop(ops.convert_to_tensor(source.array()[rows]), *map(ops.convert_to_tensor, boxes), size)
+    np.testing.assert_array_equal(images, np.stack([plane[:, 0] for plane in planes], -1))
+    centres = (np.arange(size) + 0.5) / size
+    for at, row in enumerate(rows):
+        down = (start[at, 0] + centres * side[at]).astype(int)
+        across = (start[at, 1] + (1 - centres if flip[at] else centres) * side[at]).astype(int)
+        np.testing.assert_array_equal(labels[at], source.classes[row][np.ix_(down, across)])
+
+
+@pytest.mark.parametrize("side", [32, 24])
+def test_images_of_one_size_are_judged_by_one_graph_of_that_size(encoder, shapes, side):
+    source = Subset(shapes[1], np.arange(20), "twenty")
+    network = _Network(encoder, ("background", "object"), side, 0, frozen=True)
+    images = keras.Input((side, side, 3))
+    scores = ops.image.resize(network._head(network._pyramid(images)), (32, 32), "bilinear")
+    whole, expected = keras.Model(images, scores), []
+    for rows in (np.arange(BATCH), np.arange(BATCH, 20)):
+        seen = ops.cast(source.array()[rows], "float32") / 255.0
+        if side != 32:
+            seen = ops.clip(ops.image.resize(seen, (side, side), "bicubic", antialias=True), 0.0, 1.0)
+        predicted = np.argmax(whole.predict_on_batch(seen), axis=-1)
+        expected.append(confusion_of(shapes[1].classes[rows], predicted, 2))
+    found = _confusions(network, source, source.segmentation())
+    np.testing.assert_array_equal(found, np.concatenate(expected))
+    assert (found[:, :, 0] > 0).any() and (found[:, :, 1] > 0).any()
+
+
+# Sizes that vary
+
+
+def varying(count, seed):
+    """Bright tiles are one class, to the outermost columns; a border of some images is void."""
+    rng = np.random.default_rng(seed)
+    images, classes = [], []
+    for index in range(count):
+        height, width = 30 + 6 * (index % 4), 40 + 10 * (index % 3)
+        labels = np.kron(rng.integers(0, 2, (7, 7)), np.ones((10, 10), int))[:height, :width].astype(np.uint8)
+        images.append((150 * labels[..., None] + rng.integers(0, 60, (height, width, 3))).astype(np.uint8))
+        labels[: 4 * (index % 2)] = VOID
+        classes.append(labels)
+    return Varying(images, classes)
+
+
+def test_crops_of_images_of_several_sizes_are_those_of_each_alone():
+    source = varying(20, 0)
+    images, labels = _Crops(source, source.segmentation(), 24, seed=7).batch(0)
+    drawn = np.random.default_rng((7, 0)).random((BATCH, 5))
+    rows = (drawn[:, 0] * source.size).astype(int)
+    assert len({source.images[row].shape for row in rows}) > 4
+    for at, row in enumerate(rows):
+        height, width, _ = source.images[row].shape
+        side = (0.5 + 0.5 * drawn[at, 1]) * min(height, width)
+        box = ([drawn[at, 2] * (height - side), drawn[at, 3] * (width - side)], [side, side], np.round(drawn[at, 4]))
+        boxes = [ops.convert_to_tensor(np.array(part, np.float32)[None, None]) for part in box]
+        planes = crop(ops.convert_to_tensor(source.images[row][None]), *boxes, 24)
+        np.testing.assert_allclose(images[at], np.stack([plane[0, 0] for plane in planes], -1), atol=1e-6)
+        # Where no void is, bright pixels are bright: the labels are of the same place.
+        known = labels[at] != VOID
+        assert ((images[at].mean(-1) > 0.4) == labels[at])[known].mean() > 0.9
+
+
+def test_images_of_several_sizes_are_judged_whole_each_at_its_own(encoder):
+    source = varying(30, 1)
+    network = _Network(encoder, ("dark", "bright"), 24, 0, frozen=True)
+    found = _confusions(network, source, source.segmentation())
+    for index in range(source.size):
+        alone = Drawn(source.images[index][None], source.known.read(index)[None])
+        (expected,) = _confusions(network, alone, alone.segmentation())
+        # Sums of another order may turn the pixel that is on the fence.
+        assert np.abs(found[index] - expected).max() <= 2
+        assert found[index].sum() == (source.known.read(index) != VOID).sum()
+
+
+def test_a_new_size_traces_no_new_graph(encoder, monkeypatch):
+    """What runs in Python for a layer runs while a graph is traced: a few times, not once for each of twelve sizes."""
+    calls = []
+    convolve = keras.layers.Conv2D.call
+    network = _Network(encoder, ("dark", "bright"), 24, 0, frozen=True)
+    monkeypatch.setattr(
+        keras.layers.Conv2D, "call", lambda self, inputs: calls.append(self.name) or convolve(self, inputs)
+    )
+    source = varying(60, 2)
+    assert len({image.shape for image in source.images}) == 12
+    _confusions(network, source, source.segmentation())
+    of_encoder = [name for name in calls if not name.endswith("_score")]
+    assert 1 <= len(of_encoder) / len(set(of_encoder)) <= 4
+
+
+def test_images_of_several_sizes_are_learned(encoder):
+    judged = segmentation(labelled(varying(40, 0), encoder, 24), 0, steps=80)(labelled(varying(20, 1), encoder, 24))
+    assert judged[1].estimate[0] > 80
+
+
+@pytest.mark.parametrize(
+    ("name", "made", "classes"),
+    [("voc2012_segmentation", voc_folder, 21), ("cityscapes", cityscapes_folder, 19)],
+)
+def test_sets_on_disk_are_learned_and_judged(tmp_path, encoder, name, made, classes):
+    train = open_source(f"{name}:{made(tmp_path)}")
+    test = train.split("val")
+    judged = segmentation(labelled(train, encoder, 24), 0, steps=60)(labelled(test, encoder, 24))
+    value, low, high = judged[1].estimate
+    assert 40 < low <= value <= high  # of three grey levels that are told apart, and void between them
+    assert len(test.segmentation().names) == classes
 
 
 def test_without_a_pyramid_there_is_no_outcome(shapes, small):

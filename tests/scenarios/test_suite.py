@@ -10,19 +10,23 @@ from PIL import Image
 
 import ssl_keras as sk
 from ssl_keras.data.sources import open_source
-from ssl_keras.data.sources.base import ArraySource
+from ssl_keras.data.sources.base import ArraySource, MultiLabels, Segmentation
+from ssl_keras.data.sources.dense import LAYOUTS
 from ssl_keras.scenarios import evaluation, protocol
 from ssl_keras.scenarios.evaluation import PROTOCOLS, run
 from ssl_keras.scenarios.features import RawPixels, extract, weights_hash
 from ssl_keras.scenarios.protocol import MEAN_PER_CLASS, Outcome
 from ssl_keras.scenarios.results import read_results, write_results
+from ssl_keras.scenarios.segmentation import segmentation
 from ssl_keras.scenarios.suite import SUITES, Scenario, find
+from tests.data.pictures import cityscapes_folder, prepared_voc, voc_folder
 
 PAIRS = [(suite, scenario) for suite, rows in SUITES.items() for scenario in rows]
 ROWS = {scenario.name: scenario for _, scenario in reversed(PAIRS)}
 HERE = ("embedded", "small", "dense", "robustness", "few_labels")
 """Suites whose sets are on this machine, where TFDS_DATA_DIR says so."""
-ABSENT = [pair for pair in PAIRS if pair[0] not in HERE]
+ABSENT = [pair for pair in PAIRS if pair[0] not in HERE or pair[1].name in LAYOUTS]
+PRESENT = [pair for pair in PAIRS if pair not in ABSENT]
 KINDS = [pair for pair in ABSENT if "imagenet_c/" not in pair[1].name or pair[1].name == "imagenet_c/fog@3"]
 
 
@@ -30,7 +34,7 @@ def named(pair):
     return f"{pair[0]}-{pair[1].name}"
 
 
-@pytest.mark.parametrize("pair", [pair for pair in PAIRS if pair[0] in HERE], ids=named)
+@pytest.mark.parametrize("pair", PRESENT, ids=named)
 def test_every_row_of_the_table_can_be_opened(pair, request):
     scenario = pair[1]
     if scenario.source.startswith("tfds:"):
@@ -76,7 +80,10 @@ def mock(spec, folder, classes=12):
     )
 
 
-@pytest.mark.parametrize("pair", KINDS, ids=named)
+OF_ONE_LABEL = [pair for pair in KINDS if pair[1].protocols not in (("segmentation",), ("multi_label",))]
+
+
+@pytest.mark.parametrize("pair", OF_ONE_LABEL, ids=named)
 def test_rows_whose_data_is_absent_run_on_a_mock_of_it(pair, tmp_path):
     scenario = dataclasses.replace(pair[1], protocols=("knn", "linear"))
     if scenario.source.startswith("folder:"):
@@ -97,6 +104,43 @@ def test_rows_whose_data_is_absent_run_on_a_mock_of_it(pair, tmp_path):
     assert found.rows[0].metric == scenario.metrics[0]
 
 
+def test_voc2007_runs_on_a_mock_of_it(tmp_path):
+    """Learned on both training splits; what an image shows tells its brightness, and difficult objects do not count."""
+    rng = np.random.default_rng(0)
+
+    def rows(count):
+        for _ in range(count):
+            label = int(rng.integers(20))
+            image = np.full((12, 10 + label % 3, 3), 12 * label, np.uint8)
+            yield image, [label], [int(rng.integers(20))]
+
+    prepared_voc(tmp_path, {split: [*rows(n)] for split, n in (("train", 60), ("validation", 70), ("test", 80))})
+    found = run({"raw": RawPixels(4)}, "voc2007", image_size=8, data_dir=tmp_path)
+    (row,) = found.rows
+    assert (row.scenario, row.protocol, row.metric) == ("voc2007", "multi_label", "map") == (
+        row.scenario, *ROWS["voc2007"].protocols, *ROWS["voc2007"].metrics
+    )  # fmt: skip
+    assert (row.n_train, row.n_test) == (130, 80) and 10 < row.low < row.value < row.high
+    assert set(found.sources) == {"tfds:voc/2007:train+validation", "tfds:voc/2007:test"}
+
+
+@pytest.mark.parametrize("made", [voc_folder, cityscapes_folder], ids=lambda made: made.__name__)
+def test_rows_of_sets_that_tfds_lacks_run_on_a_mock_of_them(made, tmp_path, monkeypatch):
+    name = {"voc_folder": "voc2012_segmentation", "cityscapes_folder": "cityscapes"}[made.__name__]
+    made(tmp_path / name)
+    monkeypatch.setitem(segmentation.__kwdefaults__, "steps", 3)
+    encoder = sk.build_encoder("conv_c4 | basic_s2_c8", (16, 16, 3))
+    found = run({"net": encoder}, [*LAYOUTS, "camvid"], image_size=16, data_dir=tmp_path, limit_train=6, limit_test=3)
+    assert [row.protocol for row in found.rows] == ["segmentation, frozen", "segmentation, fine-tuned"]
+    told = {(row.scenario, row.metric, row.n_train, row.n_test) for row in found.rows}
+    assert told == {(name, "miou", 6, 3)} and ROWS[name] in SUITES["dense"]
+    assert set(found.sources) == {f"{name}:train[6 of seed 0]", f"{name}:val[3 of seed 0]"}
+    # The others are skipped by name, with what gets them.
+    other = next(iter(set(LAYOUTS) - {name}))
+    assert f"{tmp_path / other} is no folder: unpack" in found.skipped[other]
+    assert "tfds build camvid" in found.skipped["camvid"]
+
+
 def test_rows_of_tfds_name_sets_that_tfds_has():
     known = set(tfds.list_builders())
     specs = [spec for _, scenario in ABSENT for spec in (scenario.source, scenario.test) if spec.startswith("tfds:")]
@@ -109,7 +153,7 @@ def test_rows_of_tfds_name_sets_that_tfds_has():
 
 
 def test_the_study_s_suite_is_the_study_s_eleven_and_inaturalist():
-    assert len(SUITES["paper"]) == 12 and len(SUITES["small"]) == 11 and len(SUITES["relicv2"]) == 11
+    assert len(SUITES["paper"]) == 12 and len(SUITES["small"]) == 11 and len(SUITES["relicv2"]) == 12
     assert len(SUITES["ood"]) == 4 + 15 * 5
 
 
@@ -268,9 +312,40 @@ class Watched(ArraySource):
         self._check()
         return super()._labels(name)
 
+    def segmentation(self):
+        self._check()
+        return bright(super().array())
+
+    def multi_labels(self):
+        self._check()
+        return halves_of_rows(super().array())
+
     def _check(self):
         assert not Watched.learning, "a protocol looked at the test split before it answered"
         Watched.reads += 1
+
+
+def bright(images):
+    """The class of every pixel."""
+    return Segmentation(("dark", "bright"), (images[..., 0] > 100).astype(np.uint8).__getitem__)
+
+
+def halves_of_rows(images):
+    """Which halves of an image are the brighter ones of their kind."""
+    half = images.shape[1] // 2
+    parts = (images[:, :half], images[:, half:], images[:, :, :half], images[:, :, half:])
+    means = np.stack([part.mean(axis=(1, 2, 3)) for part in parts], axis=1)
+    return MultiLabels(("top", "bottom", "left", "right"), (means > np.median(means, axis=0)).astype(np.int8))
+
+
+class Lesson(ArraySource):
+    """A training split that knows all that protocols ask for."""
+
+    def segmentation(self):
+        return bright(self.array())
+
+    def multi_labels(self):
+        return halves_of_rows(self.array())
 
 
 class Halves(ArraySource):
@@ -278,12 +353,12 @@ class Halves(ArraySource):
 
     def split(self, name):
         images, labels = self.array(), self._label_arrays
-        kind, part = (Watched, slice(0, None, 2)) if name == "test" else (ArraySource, slice(1, None, 2))
+        kind, part = (Watched, slice(0, None, 2)) if name == "test" else (Lesson, slice(1, None, 2))
         mine = {key: value[part] for key, value in labels.items()}
         return kind(images[part], f"halves:{name}", mine, self.label_sets)
 
 
-@pytest.mark.parametrize("name", [name for name in PROTOCOLS if name != "segmentation"])
+@pytest.mark.parametrize("name", PROTOCOLS)
 def test_no_protocol_looks_at_the_test_split_before_it_answers(name, monkeypatch):
     """Neither at images nor at labels, so that no hyper-parameter can depend on them."""
 
@@ -296,6 +371,7 @@ def test_no_protocol_looks_at_the_test_split_before_it_answers(name, monkeypatch
         return answer
 
     monkeypatch.setattr(evaluation, "PROTOCOLS", {name: watched})
+    monkeypatch.setitem(segmentation.__kwdefaults__, "steps", 2)
     digits = open_source("digits")
     halves = Halves(digits.array()[:120], "halves", {"label": digits.labels()[:120]}, digits.label_sets)
     encoder = sk.build_encoder("conv_c4 | basic_s2_c8", (8, 8, 3))
