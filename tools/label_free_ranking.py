@@ -10,7 +10,7 @@ that the same command goes on where it was stopped; started twice, the two share
         --networks tools/results/architectures
 
 writes the table: how each score ranks the checkpoints within a run, what choosing by it would have gained over the last
-checkpoint, and how it ranks the networks of another comparison, which all learned alike.
+checkpoint, how it ranks the runs themselves, and the networks of another comparison, which all learned alike.
 """
 
 import argparse
@@ -113,11 +113,14 @@ def table(folder: Path, others: Path | None) -> list[dict[str, str]]:
     rows = []
     for score in SCORES:
         taus, gains = checkpoints(runs, score)
+        ends = [one["looks"][-1] for one in runs]
+        over_ends = kendalltau([goodness(end["label-free"])[score] for end in ends], [end["linear"] for end in ends])
         row = {
             "score": score,
             "runs": str(len(runs)),
             "τ over checkpoints, mean (range)": f"{np.mean(taus):.2f} ({min(taus):.2f} to {max(taus):.2f})",
             "chosen − last, points": f"{np.mean(gains):+.1f} ({min(gains):+.1f} to {max(gains):+.1f})",
+            "τ over the runs' ends": f"{over_ends.statistic:.2f}",
         }
         if others:
             row["τ over networks"], row["networks"] = networks(others, score)
