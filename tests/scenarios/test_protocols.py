@@ -71,6 +71,15 @@ def test_problems_solved_together_equal_problems_solved_alone():
         np.testing.assert_allclose(together.weights[problem], alone.weights[0], atol=0.02)
 
 
+def test_a_row_of_a_negative_fold_is_seen_by_no_problem():
+    features, labels = blobs(300)
+    features, folds = rotate(features), np.arange(300) % 4 - 1
+    for left_out, seen in ((None, folds >= 0), ([1, 1], (folds >= 0) & (folds != 1))):
+        found = solve(features, labels, 5, [1e-3, 0.1], left_out=left_out, folds=folds)
+        alone = solve(dataclasses.replace(features, rows=features.rows[seen]), labels[seen], 5, [1e-3, 0.1])
+        np.testing.assert_allclose(found.objectives, alone.objectives, rtol=2e-5)
+
+
 def test_a_good_start_changes_the_way_and_not_the_end():
     features, labels = blobs(400)
     rotated = rotate(features)

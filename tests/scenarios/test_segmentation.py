@@ -15,6 +15,7 @@ from ssl_keras.scenarios.features import RawPixels, weights_hash
 from ssl_keras.scenarios.protocol import Images, Labelled
 from ssl_keras.scenarios.segmentation import (
     BATCH,
+    _brought,
     _confusions,
     _Crops,
     _Network,
@@ -287,6 +288,16 @@ def test_crops_of_images_of_several_sizes_are_those_of_each_alone():
         # Where no void is, bright pixels are bright: the labels are of the same place.
         known = labels[at] != VOID
         assert ((images[at].mean(-1) > 0.4) == labels[at])[known].mean() > 0.9
+
+
+@pytest.mark.parametrize(("height", "width", "seen"), [(30, 41, (24, 33)), (50, 40, (30, 24)), (24, 60, (24, 60))])
+def test_the_short_side_of_what_is_judged_is_the_encoder_s(height, width, seen):
+    image = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
+    found = _brought(image, 24)
+    assert found.shape == (*seen, 3) and 0 <= found.min() < found.max() <= 1
+    np.testing.assert_allclose(found.mean(), image.mean() / 255, atol=0.01)
+    if seen == (height, width):
+        np.testing.assert_array_equal(found, image / np.float32(255))
 
 
 def test_images_of_several_sizes_are_judged_whole_each_at_its_own(encoder):
