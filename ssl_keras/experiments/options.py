@@ -24,6 +24,7 @@ Protocol = Literal[
     "restyling",
     "cues",
     "segmentation",
+    "multi_label",
 ]
 Yardstick = Literal["pixels", "untrained", "supervised"]
 EncoderPath = Positional[Annotated[str, arg(metavar="RUN_OR_ENCODER")]]

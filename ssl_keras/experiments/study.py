@@ -47,7 +47,7 @@ from ssl_keras.scenarios.label_free import label_free
 from ssl_keras.scenarios.results import MEAN
 
 TRAIN, TEST = "train", "test"
-OF_PIXELS = ("segmentation", "restyling", "corruptions", "cues")
+OF_MORE = ("segmentation", "multi_label", "restyling", "corruptions", "cues")
 """Protocols that ask for more than prepared images and their labels."""
 
 MAY_GROW = ("networks", "params", "macs", "count", "repeated", "seeds", "retry")
@@ -233,7 +233,7 @@ def refuse_early(setup: StudySetup) -> None:
     if not setup.trials:
         raise ConfigError(f"count is {setup.config.count}, which leaves no network: give more, or name some")
     for scenario in suite.find(setup.config.scenarios):
-        if set(scenario.protocols) & set(OF_PIXELS):
+        if set(scenario.protocols) & set(OF_MORE):
             raise ConfigError(
                 f"scenario {scenario.name} is judged by {', '.join(scenario.protocols)}, and a study keeps images and "
                 "labels alone: leave it out"

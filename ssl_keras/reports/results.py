@@ -29,6 +29,7 @@ PROTOCOLS = {
     "corruptions": "Linear classifier, asked about corrupted images",
     "segmentation, frozen": "Segmentation, encoder frozen",
     "segmentation, fine-tuned": "Segmentation, encoder fine-tuned",
+    "multi_label": "A logistic regression per class on frozen embeddings",
     "retrieval": "Retrieval among the test images",
     "style, seen": "Linear classifier of shape, in styles that it learned",
     "style, unseen": "Linear classifier of shape, in other styles",
@@ -40,7 +41,7 @@ METRICS = ("top1", "mean_per_class", "miou", "map")
 BY_KIND = "by kind"
 WORDS = {"top5": "top-5", "worst_group": "worst group", BY_KIND: "by kind, top-1"}
 """Further metrics in words."""
-UNITS = {"segmentation": "mIoU %", "retrieval": "mean average precision %"}
+UNITS = {"segmentation": "mIoU %", "retrieval": "mean average precision %", "multi_label": "mean average precision %"}
 """Start of a protocol's name to what it counts; others count right answers."""
 
 FORGOTTEN = {

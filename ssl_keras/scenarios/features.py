@@ -3,12 +3,15 @@
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+from weakref import WeakKeyDictionary, proxy
 
 import keras
 import numpy as np
+import numpy.typing as npt
 
 from ssl_keras.data.evaluation import evaluation_batches
 from ssl_keras.data.sources import Source
@@ -16,6 +19,9 @@ from ssl_keras.learning.measures import Floats
 
 IN_MEMORY = 1024**3
 """Bytes of float32 features up to which they are held in memory."""
+_GRAPH_BYTES = 1024**3
+"""Of weights that a graph may hold; TensorFlow's graphs end at twice that."""
+Predict = Callable[[npt.NDArray[np.float32]], Any]
 _TRUSTED = 1e3
 """Largest feature of the first batch up to which float16, which ends at 65504, is trusted with the rest."""
 
@@ -57,7 +63,7 @@ def _batches(encoder: keras.Model | RawPixels, source: Source, size: int, batch_
         for row in evaluation_batches(source, encoder.size, batch_size).as_numpy_iterator():
             yield row["image"].reshape(len(row["image"]), -1)
         return
-    for features in outputs(encoder, source, size, batch_size):
+    for features in outputs(_fast(encoder), source, size, batch_size):
         if features.ndim != 2:
             raise ValueError(
                 f"Encoder '{encoder.name}' gives features of shape {features.shape[1:]} per image: a vector is needed, "
@@ -70,13 +76,51 @@ def _batches(encoder: keras.Model | RawPixels, source: Source, size: int, batch_
         yield features
 
 
-def outputs(model: keras.Model, source: Source, size: int, batch_size: int = 256) -> Iterator[Floats]:
-    """What a model gives for batch after batch of a source's images in inference mode, float32, whatever it is."""
+def outputs(predict: Predict, source: Source, size: int, batch_size: int = 256) -> Iterator[Floats]:
+    """What is predicted for batch after batch of a source's images, float32."""
     for row in evaluation_batches(source, size, batch_size).as_numpy_iterator():
         images, count = row["image"], len(row["image"])
         if count < batch_size:  # batches of one size are traced once
             images = np.pad(images, ((0, batch_size - count), (0, 0), (0, 0), (0, 0)))
-        yield np.asarray(model.predict_on_batch(images), np.float32)[:count]
+        yield np.asarray(predict(images), np.float32)[:count]
+
+
+class _Frozen(keras.Model):
+    """An encoder whose weights, as they are now, stand in its graph as constants.
+
+    So a convolution and the normalisation behind it become one operation: 15 % less time for a ResNet-18.
+    """
+
+    def __init__(self, encoder: keras.Model) -> None:
+        super().__init__(name="frozen")
+        variables = encoder.trainable_variables, encoder.non_trainable_variables
+        held = [[keras.ops.convert_to_numpy(variable) for variable in part] for part in variables]
+        seen = proxy(encoder)  # what is kept for an encoder shall not keep the encoder
+
+        def predict(images: Any) -> Any:
+            constants = [[keras.ops.convert_to_tensor(value) for value in part] for part in held]
+            return seen.stateless_call(*constants, images, training=False)[0]
+
+        self._predict = predict
+
+    def call(self, images: Any) -> Any:
+        """Images to features."""
+        return self._predict(images)
+
+
+_KEPT: WeakKeyDictionary[keras.Model, tuple[str, _Frozen]] = WeakKeyDictionary()
+
+
+def _fast(encoder: keras.Model) -> Predict:
+    """The encoder's prediction as fast as may be; traced once for its weights."""
+    values = [keras.ops.convert_to_numpy(weight) for weight in encoder.weights]
+    # In one operation with what is before it, a ReLU makes 0 of NaN, and a diverged encoder would pass for a sound one.
+    if sum(value.nbytes for value in values) > _GRAPH_BYTES or not all(np.isfinite(value).all() for value in values):
+        return encoder.predict_on_batch
+    weights = weights_hash(encoder)
+    if _KEPT.get(encoder, ("",))[0] != weights:
+        _KEPT[encoder] = weights, _Frozen(encoder)
+    return _KEPT[encoder][1].predict_on_batch
 
 
 @dataclass(frozen=True)

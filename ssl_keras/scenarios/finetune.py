@@ -175,7 +175,7 @@ class _Tuner:
     def logits(self, weights: list[Any], source: Source) -> Floats:
         """(n, classes) of a source's images."""
         self.whole.set_weights(weights)
-        return np.concatenate([*outputs(self.whole, source, self.train.images.image_size)])
+        return np.concatenate([*outputs(self.whole.predict_on_batch, source, self.train.images.image_size)])
 
     def _choose(self, name: str, rows: Integers, steps: int) -> tuple[float, tuple[str, ...]]:
         """The rate, and a remark where it was not chosen."""

@@ -10,7 +10,7 @@ import numpy as np
 
 from ssl_keras.data.sources import Source, at_most
 from ssl_keras.data.sources.base import Subset, eighty_twenty
-from ssl_keras.scenarios.evaluation import PROTOCOLS, open_train
+from ssl_keras.scenarios.evaluation import PROTOCOLS, WITHOUT_LABEL_SET, open_train
 from ssl_keras.scenarios.evaluation import run as run_scenarios
 from ssl_keras.scenarios.label_free import ALPHA, BEST_ALPHA, BETTER, SCORES, Direction, label_free
 from ssl_keras.scenarios.suite import Scenario, find
@@ -76,7 +76,7 @@ def goal(
         return _label_free(scores[word], images, image_size, seed)
     scenario, protocol, metric = _parts(text, [*scores])
     train = open_train(scenario, image_size, data_dir)
-    if protocol != "segmentation":
+    if protocol not in WITHOUT_LABEL_SET:
         train.labels(scenario.label)
     held_out = HeldOut(at_most(train, limit, seed), seed)
     judged = replace(scenario, source=held_out, train="train", test="test", metrics=(metric,))

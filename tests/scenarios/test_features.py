@@ -1,5 +1,8 @@
 """Extraction of features and the hash that proves the encoder unchanged."""
 
+import gc
+import weakref
+
 import keras
 import numpy as np
 import pytest
@@ -18,6 +21,25 @@ def test_features_are_the_encoder_s_outputs_in_inference_mode_whatever_the_batch
         assert features.shape == (400, 4) and features.dtype == np.float32
         np.testing.assert_allclose(features, expected, atol=1e-6)
     assert weights_hash(small) == before
+
+
+def test_features_follow_the_weights_and_keep_no_encoder_alive(colours, monkeypatch):
+    def make():
+        inputs = keras.Input((8, 8, 3))
+        x = keras.layers.BatchNormalization()(keras.layers.Conv2D(4, 3)(inputs))
+        return keras.Model(inputs, keras.layers.GlobalAveragePooling2D()(x))
+
+    encoder = make()
+    first = extract(encoder, colours, 8)
+    encoder.layers[2].moving_mean.assign(np.full(4, 5.0))
+    second = extract(encoder, colours, 8)
+    np.testing.assert_allclose(first - second, 5 / np.sqrt(1 + 1e-3), rtol=1e-5)
+    monkeypatch.setattr(module, "_GRAPH_BYTES", 0)  # too many weights for a graph
+    np.testing.assert_allclose(extract(encoder, colours, 8), second, atol=1e-6)
+    watched = weakref.ref(encoder)
+    del encoder
+    gc.collect()
+    assert watched() is None
 
 
 def test_raw_pixels_are_the_pixels(colours):
