@@ -80,10 +80,12 @@ def seconds(call: Call) -> float:
     for _ in range(3):
         call()
     times: list[float] = []
-    while len(times) < LEAST_CALLS or sum(times) < SECONDS:
+    spent = 0.0
+    while len(times) < LEAST_CALLS or spent < SECONDS:
         begin = time.perf_counter()
         call()
         times.append(time.perf_counter() - begin)
+        spent += times[-1]
     return float(np.quantile(times, QUANTILE))
 
 
