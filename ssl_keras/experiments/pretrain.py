@@ -107,7 +107,7 @@ def _train(setup: Setup, folder: RunFolder, kept: Path) -> None:
     if step:
         CONSOLE.print(f"continuing after step {step}")
     _show_views(setup, folder)
-    best = BestEncoder(folder / "best.keras", "knn" if setup.source.label_sets else "rankme")
+    best = BestEncoder(folder / "best.keras", "rankme")
     looks = [*_monitors(setup, schedule), *([best] if setup.config.monitor.keep == "best" else [])]
     fit(setup, learner, schedule, [*looks, _recorder(setup, folder), checkpoints])
     tell_damaged(setup)

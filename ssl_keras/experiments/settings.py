@@ -132,7 +132,7 @@ class Monitor:
     checkpoint_every: int = 1
     """Epochs between checkpoints, which an interrupted run continues from."""
     keep: Literal["last", "best"] = "last"
-    """Which encoder is the result: the last, or that of the look with the best kNN; without labels, the best RankMe."""
+    """Which encoder is the result: the last, or that of the look with the highest RankMe, which needs no labels."""
 
     def __post_init__(self) -> None:
         check_types(self)
