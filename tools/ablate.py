@@ -26,14 +26,16 @@ import itertools
 import json
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from statistics import mean, stdev
 from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import keras
 import numpy as np
+from scipy.stats import t
 
 from ssl_keras.architecture.cost import cost
 from ssl_keras.data.sources import Source, at_most, open_source
@@ -149,8 +151,11 @@ def _check_terms(file: Path, terms: Mapping[str, Any]) -> None:
             raise SystemExit(f"{file} has {name} = {held[name]}, not {value}: choose another folder with --out")
 
 
-def table(folder: Path, facts: Mapping[str, Mapping[str, str]]) -> dict[str, Any]:
-    """Mean and range over seeds of every finished cell, set by set; all of the same terms; with facts of the cells."""
+def table(folder: Path, first: str, facts: Mapping[str, Mapping[str, str]]) -> dict[str, Any]:
+    """Mean and range over seeds of every finished cell, set by set, and how far it is from the first.
+
+    All have to be of the same terms. What is known of a cell beforehand stands beside it.
+    """
     judged: set[str] = set()
     found: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for file in sorted(folder.glob("*.json")):
@@ -164,6 +169,7 @@ def table(folder: Path, facts: Mapping[str, Mapping[str, str]]) -> dict[str, Any
             "set": source.removeprefix("tfds:"), "cell": cell, "seeds": str(len(runs)), "steps": str(runs[0]["steps"]),
             **facts.get(cell, {}),
             **{name: _spread([run[name] for run in runs]) for name in MEASURED if name in runs[0]},
+            f"linear, less {first}'s (95 % interval)": "–" if cell == first else _distance(runs, found.get((source, first), [])),
         }
         for (source, cell), runs in found.items()
     ]  # fmt: skip
@@ -173,6 +179,16 @@ def table(folder: Path, facts: Mapping[str, Mapping[str, str]]) -> dict[str, Any
 def _spread(values: list[float]) -> str:
     mean = sum(values) / len(values)
     return f"{mean:.1f}" + (f" ({min(values):.1f}–{max(values):.1f})" if len(values) > 1 else "")
+
+
+def _distance(runs: Sequence[Mapping[str, Any]], others: Sequence[Mapping[str, Any]]) -> str:
+    """Points of linear accuracy that runs are above others of the same seeds, in the mean; Student's t over seeds."""
+    base = {run["seed"]: run["linear"] for run in others}
+    gaps = [run["linear"] - base[run["seed"]] for run in runs if run["seed"] in base]
+    if len(gaps) < 2:
+        return f"{gaps[0]:+.1f}" if gaps else "–"
+    middle, half = mean(gaps), float(t.ppf(0.975, len(gaps) - 1)) * stdev(gaps) / len(gaps) ** 0.5
+    return f"{middle:+.1f} ({middle - half:+.1f} to {middle + half:+.1f})"
 
 
 def costs(comparison: Any) -> dict[str, dict[str, str]]:
@@ -203,7 +219,7 @@ def main() -> None:
     options = parser.parse_args()
     comparison = importlib.import_module(f"ssl_keras.configs.ablations.{options.comparison}")
     if options.table:
-        write_json(options.table, table(options.out, costs(comparison)))
+        write_json(options.table, table(options.out, next(iter(comparison.CELLS)), costs(comparison)))
         return
     cells = comparison.TRIALS if options.tune else comparison.CELLS
     sources = options.sources or (comparison.SOURCES[:1] if options.tune else comparison.SOURCES)
