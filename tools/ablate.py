@@ -164,12 +164,13 @@ def table(folder: Path, first: str, facts: Mapping[str, Mapping[str, str]]) -> d
         judged.add(f"{row['passes']} image-passes, judged on the {row['judged on']}")
     if len(judged) != 1:
         raise SystemExit(f"{folder} holds runs of different terms, or none: {'; '.join(sorted(judged)) or 'no file'}")
+    further = f"linear, less {first}'s (95 % interval)"
     rows = [
         {
             "set": source.removeprefix("tfds:"), "cell": cell, "seeds": str(len(runs)), "steps": str(runs[0]["steps"]),
             **facts.get(cell, {}),
             **{name: _spread([run[name] for run in runs]) for name in MEASURED if name in runs[0]},
-            f"linear, less {first}'s (95 % interval)": "–" if cell == first else _distance(runs, found.get((source, first), [])),
+            further: "–" if cell == first else _distance(runs, found.get((source, first), [])),
         }
         for (source, cell), runs in found.items()
     ]  # fmt: skip
