@@ -37,7 +37,8 @@ def markdown(document: Mapping[str, Any]) -> str:
     rows = document["rows"]
     if "encoder" in rows[0]:
         return text.markdown(rows)
-    return text.table(list(rows[0]), [[_text(value) for value in row.values()] for row in rows])
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    return text.table(columns, [[_text(row.get(name, "–")) for name in columns] for row in rows])
 
 
 def _text(value: Any) -> str:

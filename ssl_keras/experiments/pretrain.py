@@ -50,6 +50,8 @@ def run(config: Pretrain) -> Path:
     path = Path(config.out if config.out != "auto" else f"runs/{name}")
     setup = Setup(config)
     _ = setup.masks  # refused here, before there is a run folder
+    if config.keep == "best" and distribution.cluster_size() > 1:
+        raise ConfigError("keep is best, and several workers share a run: give last, or train on one host")
     with setup.computing(), own_place(path, distribution.is_chief()) as place:
         with RunFolder(place, setup.resolved, setup.architecture) as folder:
             if (path / "encoder.keras").is_file():
@@ -107,11 +109,10 @@ def _train(setup: Setup, folder: RunFolder, kept: Path) -> None:
     if step:
         CONSOLE.print(f"continuing after step {step}")
     _show_views(setup, folder)
-    best = BestEncoder(folder / "best.keras", "rankme")
-    looks = [*_monitors(setup, schedule), *([best] if setup.config.monitor.keep == "best" else [])]
-    fit(setup, learner, schedule, [*looks, _recorder(setup, folder), checkpoints])
+    best = [BestEncoder(folder / "best.keras", "rankme", warn)] if setup.config.keep == "best" else []
+    fit(setup, learner, schedule, [*_monitors(setup, schedule), *best, _recorder(setup, folder), checkpoints])
     tell_damaged(setup)
-    encoder = _result(learner, best)
+    encoder = _kept(best[0]) if best and best[0].held else learner.encoder
     _write_projector(setup, folder, encoder)
     with replacing(folder / "encoder.keras") as temporary:
         encoder.save(temporary)
@@ -121,10 +122,8 @@ def _train(setup: Setup, folder: RunFolder, kept: Path) -> None:
     CONSOLE.print(f"next: ssl-keras evaluate {folder.path}")
 
 
-def _result(learner: Learner, best: BestEncoder) -> keras.Model:
-    """The encoder that was kept, if any was, else the last."""
-    if not best.held:
-        return learner.encoder
+def _kept(best: BestEncoder) -> keras.Model:
+    """The encoder of the best look."""
     CONSOLE.print("kept the encoder of step {step}, where {score} was highest: {value:.4g}".format(**best.held))
     return load(best.file)
 

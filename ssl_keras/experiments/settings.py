@@ -131,8 +131,6 @@ class Monitor:
     """Epochs between looks at the embeddings (kNN, spread, rank)."""
     checkpoint_every: int = 1
     """Epochs between checkpoints, which an interrupted run continues from."""
-    keep: Literal["last", "best"] = "last"
-    """Which encoder is the result: the last, or that of the look with the highest RankMe, which needs no labels."""
 
     def __post_init__(self) -> None:
         check_types(self)
@@ -169,6 +167,8 @@ class Pretrain:
     """The run folder. auto: runs/ and a name made of data and architecture."""
     mode: Mode = "relicv2"
     """The method. relic is version 1: contrastive weight 1, all negatives, no masks."""
+    keep: Literal["last", "best"] = "last"
+    """Which encoder is the result: the last, or that of the look (monitor) with the highest RankMe. Needs no labels."""
     views: Crops = field(default_factory=Crops)
     loss: Objective = field(default_factory=Objective)
     heads: Heads = field(default_factory=Heads)
@@ -331,7 +331,8 @@ class Study(Pretrain):
         for name in ("count", "repeated"):
             if getattr(self, name) is not None:
                 at_least(self, **{name: 0})
-        for name, instead in (("architecture", "networks"), ("minutes", "epochs"), ("init", "networks")):
+        replaced = {"architecture": "networks", "minutes": "epochs", "init": "networks", "keep": "last"}
+        for name, instead in replaced.items():
             if getattr(self, name) != Pretrain.__dataclass_fields__[name].default:
                 raise ConfigError(f"{name} is {getattr(self, name)}, which a study does not take: give {instead}")
 

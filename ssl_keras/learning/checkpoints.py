@@ -106,11 +106,12 @@ class BestEncoder(keras.callbacks.Callback):
     Args:
         file: Of the encoder; beside it, as JSON, stand the score's name, its value and the step.
         score: Its name in the epoch's logs.
+        warn: Called with the sentence of what went wrong; what was kept before then stays.
     """
 
-    def __init__(self, file: Path, score: str) -> None:
+    def __init__(self, file: Path, score: str, warn: Callable[[str], None] = print) -> None:
         super().__init__()
-        self.file, self.score = file, score
+        self.file, self.score, self.warn = file, score, warn
 
     @property
     def held(self) -> dict[str, Any]:
@@ -123,10 +124,15 @@ class BestEncoder(keras.callbacks.Callback):
         value = float((logs or {}).get(self.score, math.nan))
         if math.isnan(value) or value <= self.held.get("value", -math.inf):
             return
-        temporary = self.file.with_name(f".{self.file.name}")
-        self.model.encoder.save(temporary)
-        temporary.replace(self.file)
-        self._beside.write_text(json.dumps({"score": self.score, "value": value, "step": self.model.step}))
+        told = json.dumps({"score": self.score, "value": value, "step": self.model.step})
+        encoder, beside = (file.with_name(f".{file.name}") for file in (self.file, self._beside))
+        try:
+            self.model.encoder.save(encoder)
+            beside.write_text(told)
+            encoder.replace(self.file)
+            beside.replace(self._beside)
+        except CANNOT as error:
+            self.warn(f"the encoder of step {self.model.step} was not kept in {self.file} ({_brief(error)})")
 
     @property
     def _beside(self) -> Path:

@@ -140,8 +140,8 @@ def run(
     judging = _Judging(named, sides, protocols, seed, store, report)
     before = {name: weights_hash(encoder) for name, encoder in named.items()}
     for group in _by_source(wanted):
-        splits = _open(group, max(sides.values()), data_dir, judging.evaluation, report)
-        if splits:
+        splits = _open(group, max(sides.values()), data_dir, protocols, judging.evaluation, report)
+        if group := [scenario for scenario in group if scenario.name not in judging.evaluation.skipped]:
             limited = [
                 at_most(source, limit, seed) for source, limit in zip(splits, (limit_train, limit_test), strict=True)
             ]
@@ -198,10 +198,11 @@ def _open(
     group: Sequence[Scenario],
     image_size: int,
     data_dir: str | PathLike[str] | None,
+    protocols: Sequence[str] | None,
     evaluation: Evaluation,
     report: Callable[[str], None],
 ) -> list[Source]:
-    """Train and test split; nothing, and a note, where a set is absent."""
+    """Train and test split; nothing, and a note, where a set is absent; a note where it lacks what is asked of it."""
     first = group[0]
     absent = isinstance(first.source, str) and first.source.startswith(("tfds:", FOLDER))
     try:
@@ -215,11 +216,15 @@ def _open(
         return []
     for scenario in group:
         for split in (train, test):
-            if scenario.label not in split.label_sets and not set(scenario.protocols) <= set(WITHOUT_LABEL_SET):
-                known = ", ".join(split.label_sets) or "none"
-                raise ValueError(
-                    f"Scenario '{scenario.name}': {split.name} has no label set '{scenario.label}'; it has: {known}."
-                )
+            if scenario.label in split.label_sets or set(protocols or scenario.protocols) <= set(WITHOUT_LABEL_SET):
+                continue
+            known = ", ".join(split.label_sets) or "none"
+            lacking = f"{split.name} has no label set '{scenario.label}'; it has: {known}."
+            if not set(scenario.protocols) <= set(WITHOUT_LABEL_SET):
+                raise ValueError(f"Scenario '{scenario.name}': {lacking}")
+            evaluation.skipped[scenario.name] = f"not judged by {', '.join(protocols or ())}: {lacking}"
+            report(f"{scenario.name} is {evaluation.skipped[scenario.name]}")
+            break
     return [train, test]
 
 

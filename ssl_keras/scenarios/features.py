@@ -19,8 +19,8 @@ from ssl_keras.learning.measures import Floats
 
 IN_MEMORY = 1024**3
 """Bytes of float32 features up to which they are held in memory."""
-_GRAPH_BYTES = 1024**3
-"""Of weights that a graph may hold; TensorFlow's graphs end at twice that."""
+_GRAPH_BYTES = 64 * 1024**2
+"""Of weights that stand in a graph: tracing it takes some fifteen times as much memory for a while."""
 Predict = Callable[[npt.NDArray[np.float32]], Any]
 _TRUSTED = 1e3
 """Largest feature of the first batch up to which float16, which ends at 65504, is trusted with the rest."""

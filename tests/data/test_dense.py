@@ -20,6 +20,7 @@ from tests.data.pictures import (
     write,
 )
 
+CUT = b"the file, cut short"
 MASK, PHOTO = "SegmentationClass/2007_000002.png", "JPEGImages/2007_000002.jpg"
 
 
@@ -68,7 +69,7 @@ def test_masks_are_read_when_asked_for(tmp_path: Path) -> None:
     known.read(2)
     next(tmp_path.rglob(MASK)).unlink()
     known.read(1)
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(ValueError, match=r"2007_000002.png cannot be read \(.*\): unpack VOCtrainval_11-May-2012.tar"):
         known.read(2)
 
 
@@ -79,6 +80,7 @@ def test_masks_are_read_when_asked_for(tmp_path: Path) -> None:
         (PHOTO, None, r"2007_000002.jpg cannot be read \(.*No such file.*\): unpack VOCtrainval_11-May-2012.tar"),
         (MASK, np.zeros((9, 7), np.uint8), "has 30 x 36 pixels and its mask .* 9 x 7: they must be of one size"),
         (MASK, b"no image", "2007_000002.png cannot be read: unpack VOCtrainval_11-May-2012.tar"),
+        (MASK, CUT, "2007_000002.png cannot be read: unpack VOCtrainval_11-May-2012.tar"),
         ("ImageSets/Segmentation/train.txt", None, "holds no image of the split 'train': unpack VOCtrainval"),
     ],
 )
@@ -86,7 +88,10 @@ def test_what_does_not_belong_together_is_refused_at_once(
     tmp_path: Path, file: str, pixels: np.ndarray | bytes | None, said: str
 ) -> None:
     path = voc_folder(tmp_path) / "VOCdevkit" / "VOC2012" / file
+    whole = path.read_bytes()
     path.unlink()
+    if pixels is CUT:
+        pixels = whole[: len(whole) // 2]
     if isinstance(pixels, bytes):
         path.write_bytes(pixels)
     elif pixels is not None:

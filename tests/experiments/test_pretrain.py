@@ -12,7 +12,7 @@ from PIL import Image
 import ssl_keras as sk
 from ssl_keras.experiments import pretrain
 from ssl_keras.experiments.checks import ConfigError
-from ssl_keras.experiments.settings import Crops, Heads, Monitor, Objective, Pretrain
+from ssl_keras.experiments.settings import Crops, Heads, Objective, Pretrain
 from ssl_keras.experiments.setup import Schedule, Setup
 from ssl_keras.learning import monitors
 
@@ -79,7 +79,7 @@ def test_the_look_of_the_highest_rankme_is_the_result_if_asked_for(tmp_path, mon
         seen.append([keras.ops.convert_to_numpy(weight) for weight in self.model.encoder.weights])
 
     monkeypatch.setattr(monitors.Spread, "on_epoch_end", look)
-    out = pretrain.run(replace(TINY, monitor=Monitor(keep="best"), out=str(tmp_path / "run")))
+    out = pretrain.run(replace(TINY, keep="best", out=str(tmp_path / "run")))
     assert "kept the encoder of step 4, where rankme was highest" in capsys.readouterr().out
     for one, first in zip(sk.load(out).weights, seen[0], strict=True):
         np.testing.assert_array_equal(one, first)

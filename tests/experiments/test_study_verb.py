@@ -80,6 +80,7 @@ def test_networks_that_are_none_are_one_sentence(fields, said):
     ("fields", "said"),
     [
         ({"architecture": "resnet50"}, "architecture is resnet50, which a study does not take: give networks"),
+        ({"keep": "best"}, "keep is best, which a study does not take: give last"),
         ({"init": "runs/a"}, "init is runs/a"),
         ({"seeds": ()}, "seeds is empty"),
         ({"seeds": (0, -1)}, r"seeds is \(0, -1\): give different numbers from 0 on"),

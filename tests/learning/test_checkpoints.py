@@ -177,3 +177,19 @@ def test_what_an_interrupted_run_kept_stays_until_a_higher_score(tmp_path):
     assert kept.held["step"] == 8
     trained(tmp_path / "three", 3, [Told([2.0, 3.0, 3.1]), BestEncoder(kept.file, "worth")])
     assert kept.held["step"] == 12
+
+
+def test_a_full_disk_leaves_what_was_kept_and_ends_no_run(tmp_path, monkeypatch):
+    said = []
+    kept = BestEncoder(tmp_path / "best.keras", "worth", said.append)
+    trained(tmp_path / "one", 1, [Told([1.0]), kept])
+
+    def full(path, *args, **others):
+        raise OSError(28, "No space left on device")
+
+    model = learner(seed=3)
+    monkeypatch.setattr(type(model.encoder), "save", full)
+    kept.set_model(model)
+    kept.on_epoch_end(0, {"worth": 2.0})
+    assert kept.held["value"] == 1.0
+    assert len(said) == 1 and "was not kept" in said[0] and "No space left" in said[0]

@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+import re
 
 import numpy as np
 import pytest
@@ -122,6 +123,17 @@ def test_voc2007_runs_on_a_mock_of_it(tmp_path):
     )  # fmt: skip
     assert (row.n_train, row.n_test) == (130, 80) and 10 < row.low < row.value < row.high
     assert set(found.sources) == {"tfds:voc/2007:train+validation", "tfds:voc/2007:test"}
+
+
+def test_a_protocol_that_a_set_has_no_labels_for_skips_it_and_loses_nothing(tmp_path):
+    image = np.zeros((12, 12, 3), np.uint8)
+    prepared_voc(tmp_path, {split: [(image, [1], [1])] * 12 for split in ("train", "validation", "test")})
+    said = []
+    asked = {"image_size": 8, "protocols": ["knn"], "data_dir": tmp_path, "progress": said.append}
+    found = run({"raw": RawPixels(4)}, ["digits", "voc2007"], **asked)
+    assert {row.scenario for row in found.rows} == {"digits"}
+    assert re.search(r"not judged by knn: .*voc.* has no label set 'label'; it has: none", found.skipped["voc2007"])
+    assert any("voc2007 is not judged by knn" in sentence for sentence in said)
 
 
 @pytest.mark.parametrize("made", [voc_folder, cityscapes_folder], ids=lambda made: made.__name__)

@@ -104,10 +104,13 @@ class DenseSource(FolderSource):
 
     def _mask(self, index: int) -> np.ndarray:
         path = self._root / self._masks[index]
-        with Image.open(path) as image:
-            if image.mode not in ("L", "P"):
-                raise ValueError(f"{path} is of mode {image.mode}, not L or P: take the mask whose pixels are ids.")
-            ids = np.asarray(image)
+        try:
+            with Image.open(path) as image:
+                if image.mode not in ("L", "P"):
+                    raise ValueError(f"{path} is of mode {image.mode}, not L or P: take the mask whose pixels are ids.")
+                ids = np.asarray(image)
+        except OSError as error:
+            raise ValueError(f"{path} cannot be read ({error}): unpack {self._layout.archives} again.") from error
         classes = self._table[ids]
         if (wrong := classes == _NO_CLASS).any():
             raise ValueError(f"{path} holds the id {ids[wrong][0]}, which is no class of {self.name} and not void.")
@@ -160,7 +163,8 @@ def _paired(root: Path, layout: Layout, image: str, mask: str) -> File:
     try:
         with Image.open(root / mask) as opened:
             size = opened.height, opened.width
-    except OSError as error:
+            opened.verify()
+    except (OSError, SyntaxError) as error:
         raise ValueError(f"{root / mask} cannot be read: unpack {layout.archives} in {root} again.") from error
     if found.fault:
         raise ValueError(f"{root / image} cannot be read ({found.fault}): unpack {layout.archives} in {root} again.")
