@@ -9,6 +9,7 @@ ten minutes, in which nothing else should run.
 
 import argparse
 import os
+import platform
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -37,7 +38,8 @@ def main() -> None:
     }
     shape = (SIDE, SIDE, 3)
     taken = {name: latency.milliseconds(network, shape, "litert")[0] for name, network in NETWORKS.items()}
-    write_json(RESULT, {"rows": [row], "milliseconds": taken})
+    machine = f"{os.cpu_count()} CPU cores, {platform.machine()}; LiteRT, one thread, one image"
+    write_json(RESULT, {"machine": machine, "rows": [row], "milliseconds": taken})
     print(row, taken)
 
 

@@ -63,7 +63,7 @@ def _batches(encoder: keras.Model | RawPixels, source: Source, size: int, batch_
         for row in evaluation_batches(source, encoder.size, batch_size).as_numpy_iterator():
             yield row["image"].reshape(len(row["image"]), -1)
         return
-    for features in outputs(_fast(encoder), source, size, batch_size):
+    for features in outputs(predictor(encoder), source, size, batch_size):
         if features.ndim != 2:
             raise ValueError(
                 f"Encoder '{encoder.name}' gives features of shape {features.shape[1:]} per image: a vector is needed, "
@@ -111,8 +111,8 @@ class _Frozen(keras.Model):
 _KEPT: WeakKeyDictionary[keras.Model, tuple[str, _Frozen]] = WeakKeyDictionary()
 
 
-def _fast(encoder: keras.Model) -> Predict:
-    """The encoder's prediction as fast as may be; traced once for its weights."""
+def predictor(encoder: keras.Model) -> Predict:
+    """The encoder's prediction as fast as may be, images (b, h, w, 3) to features; traced once for its weights."""
     values = [keras.ops.convert_to_numpy(weight) for weight in encoder.weights]
     # In one operation with what is before it, a ReLU makes 0 of NaN, and a diverged encoder would pass for a sound one.
     if sum(value.nbytes for value in values) > _GRAPH_BYTES or not all(np.isfinite(value).all() for value in values):
