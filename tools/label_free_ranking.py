@@ -1,16 +1,17 @@
-"""Whether scores without labels rank encoders as labels do: checkpoints of a run, and networks trained alike.
+"""Whether scores without labels rank encoders as labels do: checkpoints of a run, runs of a network, and networks.
 
     python tools/label_free_ranking.py --out tools/results/label_free [--seeds 0 1]
 
 trains by several methods, well and badly, on CIFAR-10, and looks at every run some times: the five scores on images
-that it learned from, and a linear classifier on 6000 training images that it did not. Each run is one JSON file, so
-that the same command goes on where it was stopped; started twice, the two share the work.
+that it learned from, and a linear classifier on 6000 training images that it did not see, 4800 to learn from and 1200
+to judge. Each run is one JSON file, so that the same command goes on where it was stopped; started twice, the two share
+the work.
 
     python tools/label_free_ranking.py --out tools/results/label_free --table tools/results/label_free.json
-        --networks tools/results/architectures
+        --study studies/small
 
 writes the table: how each score ranks the checkpoints within a run, what choosing by it would have gained over the last
-checkpoint, how it ranks the runs themselves, and the networks of another comparison, which all learned alike.
+checkpoint, how it ranks the runs themselves, and the networks of a study, which all learned alike.
 """
 
 import argparse
@@ -96,20 +97,24 @@ def checkpoints(runs: Sequence[dict[str, Any]], score: str) -> tuple[list[float]
     return taus, gains
 
 
-def networks(folder: Path, score: str) -> tuple[str, str]:
-    """Kendall's tau of a score and the linear accuracy over networks trained alike, set by set; and how many."""
-    runs = [json.loads(file.read_text()) for file in sorted(folder.glob("*.json"))]
-    found = {source: [one for one in runs if one["set"] == source] for source in sorted({one["set"] for one in runs})}
-    taus = [
-        kendalltau([goodness(one["label-free"])[score] for one in rows], [one["linear"] for one in rows]).statistic
-        for rows in found.values()
-    ]
-    return " · ".join(f"{tau:.2f}" for tau in taus), " · ".join(str(len(rows)) for rows in found.values())
+def networks(trials: Sequence[dict[str, Any]], score: str) -> dict[str, str]:
+    """Kendall's tau of a score and the linear accuracy, mean over scenarios, over the networks of a study."""
+    found: dict[str, list[tuple[float, float]]] = {"networks": []}
+    for trial in trials:
+        linear = [row["value"] for row in trial["rows"] if row["protocol"] == "linear"]
+        pair = goodness(trial["label_free"])[score], float(np.mean(linear))
+        for group in ("networks", f"{trial['network'].split('_')[0]}s"):
+            found.setdefault(group, []).append(pair)
+    return {
+        f"τ over {len(pairs)} {group}": f"{kendalltau(*zip(*pairs, strict=True)).statistic:.2f}"
+        for group, pairs in found.items()
+    }
 
 
-def table(folder: Path, others: Path | None) -> list[dict[str, str]]:
-    """By score."""
+def table(folder: Path, study: Path) -> list[dict[str, str]]:
+    """By score; of the study's networks each one's training of seed 0."""
     runs = [json.loads(file.read_text()) for file in sorted(folder.glob("*.json"))]
+    trials = [json.loads(file.read_text()) for file in sorted(study.glob("finished/*-seed0.json"))]
     rows = []
     for score in SCORES:
         taus, gains = checkpoints(runs, score)
@@ -117,13 +122,11 @@ def table(folder: Path, others: Path | None) -> list[dict[str, str]]:
         over_ends = kendalltau([goodness(end["label-free"])[score] for end in ends], [end["linear"] for end in ends])
         row = {
             "score": score,
-            "runs": str(len(runs)),
             "τ over checkpoints, mean (range)": f"{np.mean(taus):.2f} ({min(taus):.2f} to {max(taus):.2f})",
             "chosen − last, points": f"{np.mean(gains):+.1f} ({min(gains):+.1f} to {max(gains):+.1f})",
-            "τ over the runs' ends": f"{over_ends.statistic:.2f}",
+            f"τ over the ends of {len(runs)} runs": f"{over_ends.statistic:.2f}",
+            **networks(trials, score),
         }
-        if others:
-            row["τ over networks"], row["networks"] = networks(others, score)
         rows.append(row)
     return rows
 
@@ -134,10 +137,10 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder of finished runs")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
     parser.add_argument("--table", type=Path, help="write the table there instead")
-    parser.add_argument("--networks", type=Path, help="a folder of tools/ablate.py whose networks are ranked too")
+    parser.add_argument("--study", type=Path, help="the folder of a study whose networks are ranked, for the table")
     options = parser.parse_args()
     if options.table:
-        write_json(options.table, {"rows": table(options.out, options.networks)})
+        write_json(options.table, {"rows": table(options.out, options.study)})
         return
     for seed, name in itertools.product(options.seeds, RUNS):
         file = options.out / f"{name.replace(' ', '_')}-seed{seed}.json"

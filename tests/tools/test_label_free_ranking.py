@@ -22,3 +22,18 @@ def test_a_score_is_held_against_accuracy_in_its_own_direction():
     assert tau == pytest.approx(1.0) and gain == 5.0
     (tau,), (gain,) = tool.checkpoints([run], "alignment")  # less of it is better
     assert tau == pytest.approx(-1.0) and gain == -15.0
+
+
+def test_networks_are_ranked_together_and_family_by_family():
+    def trial(network, rankme, *linear):
+        rows = [{"protocol": "linear", "value": value} for value in linear] + [{"protocol": "knn20", "value": 99.0}]
+        return {"network": network, "label_free": dict.fromkeys(SCORES, 0.0) | {"RankMe": rankme}, "rows": rows}
+
+    trials = [trial("resnet_v1", 1.0, 50.0, 52.0), trial("resnet_v2", 2.0, 60.0, 40.0), trial("resnet_v3", 3.0, 70.0)]
+    trials += [trial("mobilenet_v1", 8.0, 10.0), trial("mobilenet_v2", 9.0, 20.0)]
+    # Ten pairs: 9 > 8 and 3 > 1, 2 rightly, 2 > 1 wrongly; every MobileNet above every ResNet wrongly.
+    assert tool.networks(trials, "RankMe") == {
+        "τ over 5 networks": f"{(3 - 7) / 10:.2f}",
+        "τ over 3 resnets": f"{(2 - 1) / 3:.2f}",
+        "τ over 2 mobilenets": "1.00",
+    }
