@@ -4,7 +4,8 @@ Command:  ssl-keras pretrain cifar10 && ssl-keras evaluate runs/cifar10 --scenar
 Hardware: two CPU cores with bfloat16
 Time:     26 minutes on both cores, shared with other work; 43 on one
 Result:   linear 59.8 % (58.8 to 60.8), 20 neighbours 56.7 % (55.9 to 57.8), 200 neighbours 54.7 % (54.0 to 55.5):
-          mean and range of three seeds; untrained 26.7, 23.3, 25.7; raw pixels 40.1, 33.5, 28.3
+          mean and range of three seeds; untrained 26.7, 23.3, 25.7; raw pixels 40.1, 33.5, 28.3; the same with
+          labels 77.1, 76.4, 75.5 (one seed)
 """
 
 from ssl_keras.experiments.settings import Compute, Crops, Heads, Objective, Optimization, Pretrain
