@@ -1,6 +1,7 @@
 """The table of a comparison: distances over seeds, and what is known of a cell."""
 
 import json
+from pathlib import Path
 
 import ablate
 import pytest
@@ -32,3 +33,9 @@ def test_runs_of_different_terms_are_no_table(tmp_path):
     (tmp_path / "base-1.json").write_text(json.dumps(row | {"passes": 10, "seed": 1}))
     with pytest.raises(SystemExit, match=r"10 image-passes.*; 9 image-passes"):
         ablate.table(tmp_path, "base", {})
+
+
+@pytest.mark.parametrize("name", ["ablations", "longer"])
+def test_the_committed_table_is_of_the_committed_runs(name):
+    results = Path(ablate.__file__).parent / "results"
+    assert json.loads((results / f"{name}.json").read_text()) == ablate.table(results / name, "ReLICv2", {})
