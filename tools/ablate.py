@@ -28,14 +28,13 @@ import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from statistics import mean, stdev
 from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import keras
 import numpy as np
-from scipy.stats import t
+from seeds import over_seeds
 
 from ssl_keras.architecture.cost import cost
 from ssl_keras.data.sources import Source, at_most, open_source
@@ -188,8 +187,8 @@ def _distance(runs: Sequence[Mapping[str, Any]], others: Sequence[Mapping[str, A
     gaps = [run["linear"] - base[run["seed"]] for run in runs if run["seed"] in base]
     if len(gaps) < 2:
         return f"{gaps[0]:+.1f}" if gaps else "–"
-    middle, half = mean(gaps), float(t.ppf(0.975, len(gaps) - 1)) * stdev(gaps) / len(gaps) ** 0.5
-    return f"{middle:+.1f} ({middle - half:+.1f} to {middle + half:+.1f})"
+    gap = over_seeds(gaps)
+    return f"{gap.value:+.1f} ({gap.low:+.1f} to {gap.high:+.1f})"
 
 
 def costs(comparison: Any) -> dict[str, dict[str, str]]:

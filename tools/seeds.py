@@ -9,6 +9,7 @@ is one scenario and a column one encoder under that protocol, as "mean (95 % int
 import argparse
 import json
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
@@ -68,8 +69,7 @@ def by_scenario(documents: list[dict[str, Any]], protocol: str) -> list[dict[str
         for encoder, found in encoders.items():
             if len(found) != counts[encoder] or len(found) < 2:
                 raise ValueError(f"{encoder}, {scenario}: {len(found)} values in {len(documents)} files")
-            half = float(t.ppf(0.975, len(found) - 1)) * stdev(found) / len(found) ** 0.5
-            scores[encoder] = Score(mean(found), mean(found) - half, mean(found) + half)
+            scores[encoder] = over_seeds(found)
         best = winner(scores)
         cells = {name: f"{s.value:.1f} ({max(0, s.low):.1f}–{min(100, s.high):.1f})" for name, s in scores.items()}
         titles = {name: name if counts[name] == len(documents) else f"{name} ({counts[name]} seeds)" for name in cells}
@@ -80,6 +80,12 @@ def by_scenario(documents: list[dict[str, Any]], protocol: str) -> list[dict[str
         }
         table.append({"scenario": scenario} | bold)
     return table
+
+
+def over_seeds(values: Sequence[float]) -> Score:
+    """The mean of at least two values, and its 95 % interval by Student's t."""
+    middle, half = mean(values), float(t.ppf(0.975, len(values) - 1)) * stdev(values) / len(values) ** 0.5
+    return Score(middle, middle - half, middle + half)
 
 
 def _cell(values: list[float]) -> str:
