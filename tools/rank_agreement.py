@@ -1,10 +1,12 @@
 """Whether a supernet ranks its networks as training each of them alone does (Kendall's tau).
 
-    python tools/rank_agreement.py --alone tools/results/sampled --run runs/ranks --out tools/results/ranks.json
+    python tools/rank_agreement.py --alone tools/results/sampled tools/results/architectures --run runs/ranks
+        --out tools/results/ranks.json
 
 trains a supernet of the space of ``configs/ablations/sampled.py``, every network equally likely in every step, and
 judges each of the networks with the weights that it has there: by the loss, which needs no labels, and by classifiers
-on training images held out. Those that `tools/ablate.py sampled` has trained alone are compared. Resumable.
+on training images held out. Those that `tools/ablate.py` has trained alone are compared, and once more those of them
+that cost what the budget says, among which a search chooses. Resumable.
 """
 
 import argparse
@@ -21,8 +23,9 @@ import numpy as np
 import numpy.typing as npt
 from ablate import held_out, scores
 from scipy.stats import kendalltau
+from ssl_keras.configs.ablations import sampled
 from ssl_keras.configs.ablations.architectures import BUDGET
-from ssl_keras.configs.ablations.sampled import BASE, NETWORKS, PASSES, SOURCES, SPACE
+from ssl_keras.configs.ablations.sampled import BASE, PASSES, SOURCES, SPACE
 
 from ssl_keras.architecture.cost import cost
 from ssl_keras.architecture.grammar import Architecture
@@ -35,6 +38,9 @@ from ssl_keras.learning.measures import rankme
 from ssl_keras.learning.search import ArchitectureSearch
 from ssl_keras.networks.encoder import Encoder
 
+NETWORKS = sampled.NETWORKS | sampled.COMPARED
+EQUAL = 0.03
+"""How far from the budget a network's cost may be to count as equal."""
 IMAGES = 20_000
 BATCHES = 8
 """On so many batches the loss of a network is measured."""
@@ -91,26 +97,25 @@ def agreement(pairs: npt.NDArray[np.float64], seed: int = 0) -> tuple[float, flo
 def table(found: Mapping[str, Mapping[str, float]], alone: Mapping[str, float]) -> list[dict[str, Any]]:
     """By predictor: tau between its ranking and that of the networks trained alone, by their linear accuracy."""
     names = sorted(set(found) & set(alone))
+    equal = [name for name in names if abs(found[name]["macs"] / BUDGET.amount - 1) <= EQUAL]
     rows = []
     for title, (key, sign) in PREDICTORS.items():
-        pairs = np.array([(sign * found[name][key], alone[name]) for name in names])
-        value, low, high = agreement(pairs)
-        rows.append(
-            {
-                "ranked by": title,
-                "networks": str(len(names)),
-                "Kendall τ (95 % interval)": f"{value:.2f} ({low:.2f} to {high:.2f})",
-            }
-        )
+        row = {"ranked by": title}
+        for which, chosen in (("networks", names), ("of equal cost", equal)):
+            pairs = np.array([(sign * found[name][key], alone[name]) for name in chosen])
+            value, low, high = agreement(pairs)
+            row[f"τ of {len(chosen)} {which} (95 % interval)"] = f"{value:.2f} ({low:.2f} to {high:.2f})"
+        rows.append(row)
     return rows
 
 
-def trained_alone(folder: Path) -> dict[str, float]:
-    """Linear top-1 of each finished cell, mean over seeds, in percent."""
+def trained_alone(folders: Iterable[Path], source: str) -> dict[str, float]:
+    """Linear top-1 on a set of each finished cell, mean over seeds, in percent."""
     runs: dict[str, list[float]] = {}
-    for file in sorted(folder.glob("*.json")):
+    for file in sorted(file for folder in folders for file in folder.glob("*.json")):
         run = json.loads(file.read_text())
-        runs.setdefault(run["cell"], []).append(run["linear"])
+        if run["set"] == source:
+            runs.setdefault(run["cell"], []).append(run["linear"])
     return {name: float(np.mean(values)) for name, values in runs.items()}
 
 
@@ -132,7 +137,7 @@ def score_all(setup: search.SearchSetup, folder: Path, names: Iterable[str]) -> 
 def main() -> None:
     """Trains, scores, compares."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--alone", type=Path, required=True, help="what tools/ablate.py sampled has finished")
+    parser.add_argument("--alone", type=Path, nargs="+", required=True, help="what tools/ablate.py has finished")
     parser.add_argument("--run", type=Path, required=True, help="folder of the supernet's training")
     parser.add_argument("--out", type=Path, required=True, help="file of the result")
     parser.add_argument("--passes", type=int, default=PASSES, help="image-passes of the supernet")
@@ -140,7 +145,7 @@ def main() -> None:
     options = parser.parse_args()
     setup = search.SearchSetup(config(SOURCES[0], options.passes, options.seed))
     found = score_all(setup, options.run, NETWORKS)
-    rows = table(found, trained_alone(options.alone))
+    rows = table(found, trained_alone(options.alone, SOURCES[0]))
     write_json(options.out, {"rows": rows, "inherited": found, "passes": options.passes, "seed": options.seed})
 
 

@@ -1,4 +1,4 @@
-"""Thirty networks drawn from the space that searches of 10 M multiply-adds use, each trained alone.
+"""Twenty networks drawn from the space that searches of 10 M multiply-adds use, each trained alone.
 
 Command:  OMP_NUM_THREADS=1 taskset -c 0 python tools/ablate.py sampled --out tools/results/sampled --seeds 0, once a
           core; then python tools/rank_agreement.py
@@ -6,7 +6,8 @@ Hardware: two CPU cores
 Time:     about 5 minutes a network
 Result:   unmeasured
 
-How they rank is what a supernet's ranking of them is held against. They cost from 2 M to 17 M multiply-adds.
+They cost from 2 M to 17 M multiply-adds. With those networks of the comparison that are of the same space (eight drawn
+at 10 M, the largest, the smallest) they are thirty: a supernet's ranking of them is held against how they rank alone.
 """
 
 from ssl_keras.configs.ablations import architectures
@@ -16,8 +17,15 @@ BASE, SPACE, PASSES = architectures.BASE, architectures.SPACE, architectures.PAS
 EQUAL = "passes"
 SOURCES = ("tfds:cifar10",)
 
-NETWORKS = {f"sampled {number}": SPACE.sample(number) for number in range(30)}
+NETWORKS = {f"sampled {number}": SPACE.sample(number) for number in range(20)}
 CELLS: dict[str, Fields] = {name: {"architecture": str(network)} for name, network in NETWORKS.items()}
 """Name to the fields that differ."""
 TRIALS: dict[str, Fields] = {}
 """None: every network learns as in the comparison of architectures."""
+
+COMPARED = {
+    name: network
+    for name, network in architectures.NETWORKS.items()
+    if name.startswith("random") or name.endswith("of the space")
+}
+"""Of the comparison, and of the same space."""
