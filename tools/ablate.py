@@ -101,6 +101,7 @@ def run_cell(
         fit(setup, learner, schedule, [], label)
     seconds = time.monotonic() - started
     found: dict[str, Any] = scores(learner.encoder, train, test, setup.image_size, config.seed)
+    found["loss"] = next(float(metric.result()) for metric in learner.metrics if metric.name == "loss")  # in training
     found["label-free"] = label_free(learner.encoder, train, setup.image_size, config.seed)
     encoders = {name: learner.encoder}
     told = {"cell": name, "set": config.data, "seed": config.seed, "steps": steps, "macs_per_image": macs,

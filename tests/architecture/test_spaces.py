@@ -21,7 +21,13 @@ def test_the_default_space_reaches_the_budget_with_room_on_both_sides(size, macs
 
 def test_the_middle_of_the_default_space_is_a_resnet18():
     assert small_images_space(8).picks_of(sk.parse("conv_c8 | basic_r2_c8 | basic_r2_s2_c16 | basic_r2_s2_c32 | "
-                                                   "basic_r2_s2_c64 | conv_k1_c64"))  # fmt: skip
+                                                   "basic_r2_s2_c64 | conv_k1_c256"))  # fmt: skip
+
+
+def test_the_default_space_leaves_the_width_of_the_embedding_to_nobody():
+    """A loss behind a projector does not see what a wider embedding is worth to a classifier."""
+    widths = {space.sample(seed).stages[-1].number("c") for space in [small_images_space(8)] for seed in range(30)}
+    assert widths == {256}
 
 
 def test_a_budget_out_of_reach_is_refused_with_what_is_in_reach():

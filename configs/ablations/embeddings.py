@@ -1,0 +1,34 @@
+"""What the width of the embedding is worth: networks of 10 M multiply-adds that end in 64, 128 or 256 channels.
+
+Command:  OMP_NUM_THREADS=1 taskset -c 0 python tools/ablate.py embeddings --out tools/results/embeddings --seeds 0
+Hardware: two CPU cores
+Time:     about 5 minutes a network
+Result:   unmeasured
+
+Drawn from a space in which that width was open, as it once was in `ssl_keras.architecture.spaces.small_images_space`,
+and what two searches of that space found.
+"""
+
+from ssl_keras.configs.ablations import architectures
+from ssl_keras.configs.ablations.relicv2 import Fields
+
+from ssl_keras.architecture.grammar import parse
+from ssl_keras.architecture.spaces import random_at
+
+BASE, PASSES, BUDGET, SIDE = architectures.BASE, architectures.PASSES, architectures.BUDGET, architectures.SIDE
+EQUAL = "passes"
+SOURCES = ("tfds:cifar10",)
+SPACE = parse(str(architectures.SPACE).replace("conv_k1_c256", "conv_k1_c{64,128,256}"))
+
+NETWORKS = {
+    "ResNet-18 in width": architectures.NETWORKS["ResNet-18 in width"],
+    "ResNet-18, embedding of 256": architectures.NETWORKS["ResNet-18, embedding of 256"],
+    **{f"random {number}": random_at(SPACE, BUDGET, (SIDE, SIDE, 3), number) for number in range(8)},
+    "learned on cifar10, seed 0": parse(
+        "conv_c8 | basic_r2_c8 | basic_r3_s2_c16 | basic_r2_s2_c32 | basic_r2_s2_c64_se0.25 | conv_k1_c128"
+    ),
+}
+CELLS: dict[str, Fields] = {name: {"architecture": str(network)} for name, network in NETWORKS.items()}
+"""Name to the fields that differ."""
+TRIALS: dict[str, Fields] = {}
+"""None: every network learns as in the comparison of architectures."""
