@@ -97,11 +97,11 @@ def run_cell(
     schedule = Schedule(1, steps)
     with setup.computing():
         learner = setup.supervised(schedule, label) if label else setup.learner(schedule)
-        started = time.monotonic()
-        fit(setup, learner, schedule, [], label)
+        started, history = time.monotonic(), keras.callbacks.History()
+        fit(setup, learner, schedule, [history], label)
     seconds = time.monotonic() - started
     found: dict[str, Any] = scores(learner.encoder, train, test, setup.image_size, config.seed)
-    found["loss"] = next(float(metric.result()) for metric in learner.metrics if metric.name == "loss")  # in training
+    found["loss"] = float(history.history["loss"][-1])  # the mean over the whole training
     found["label-free"] = label_free(learner.encoder, train, setup.image_size, config.seed)
     encoders = {name: learner.encoder}
     told = {"cell": name, "set": config.data, "seed": config.seed, "steps": steps, "macs_per_image": macs,

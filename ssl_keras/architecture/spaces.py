@@ -26,19 +26,23 @@ WIDTHS = (0.25, 0.35, 0.5, 0.75, 1, 1.25, 1.5, 2, 3, 4)
 def small_images_space(base: int) -> Architecture:
     """A space for images up to 64 px: where to spend depth, width and attention, from the first stage to the last.
 
-    NOTE: our choice. Its handcrafted neighbour is a ResNet-18 whose first stage has `base` filters. It has no choice
-    of ops, whose branches would run side by side, and none of the embedding's width: a classifier gains by it, while
-    the contrastive loss, behind a projector, is all but blind to it (`configs/ablations/embeddings.py`).
+    NOTE: our choice. It reaches from a ResNet-18 whose first stage has `base` filters to networks half as deep and four
+    times as wide. It has no choice of ops, whose branches would run side by side, and none of the embedding's width: a
+    classifier gains by it, while the contrastive loss, behind a projector, is all but blind to it
+    (`configs/ablations/embeddings.py`).
 
     Args:
         base: filters of the first stage.
     """
+    first, second, third = (
+        "{" + ",".join(str(times * part * base) for part in range(1, 5)) + "}" for times in (1, 2, 4)
+    )
     stages = [
         f"conv_c{base}",
         f"basic_r{{0,1,2}}_c{base}",
-        f"basic_r{{1,2,3}}_s2_c{{{base},{2 * base},{3 * base}}}",
-        f"basic_r{{1,2,3}}_s2_se{{0,0.25}}_c{{{2 * base},{4 * base},{6 * base}}}",
-        f"basic_r{{1,2,3}}_s2_se{{0,0.25}}_c{{{4 * base},{8 * base},{12 * base}}}",
+        f"basic_r{{1,2}}_s2_c{first}",
+        f"basic_r{{1,2}}_s2_se{{0,0.25}}_c{second}",
+        f"basic_r{{1,2}}_s2_se{{0,0.25}}_c{third}",
         f"conv_k1_c{32 * base}",
     ]
     return parse(" | ".join(stages))

@@ -19,9 +19,12 @@ def test_the_default_space_reaches_the_budget_with_room_on_both_sides(size, macs
     assert 1.3 * low < macs < high / 1.3
 
 
-def test_the_middle_of_the_default_space_is_a_resnet18():
-    assert small_images_space(8).picks_of(sk.parse("conv_c8 | basic_r2_c8 | basic_r2_s2_c16 | basic_r2_s2_c32 | "
-                                                   "basic_r2_s2_c64 | conv_k1_c256"))  # fmt: skip
+@pytest.mark.parametrize("network", [
+    "conv_c8 | basic_r2_c8 | basic_r2_s2_c16 | basic_r2_s2_c32 | basic_r2_s2_c64 | conv_k1_c256",
+    "conv_c8 | basic_s2_c32 | basic_s2_c64 | basic_s2_c128 | conv_k1_c256",
+])  # fmt: skip
+def test_the_default_space_reaches_from_a_resnet18_to_shallow_and_wide(network):
+    assert small_images_space(8).picks_of(sk.parse(network))
 
 
 def test_the_default_space_leaves_the_width_of_the_embedding_to_nobody():
