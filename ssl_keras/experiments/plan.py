@@ -75,7 +75,7 @@ def _plan_search(config: Search) -> None:
         plain, moving = _seconds_of_both(searching, setup.batches(config.search.label))
         searching.warmup = config.search.warmup
         facts = describe(setup, searching, schedule)
-        moves = (schedule.steps - searching.first_move) // searching.every
+        moves = searching.phases.moves
         keras.backend.clear_session()
         network = family_at("resnet18", budget, setup.image_size)
         trained = Setup(replace(pretraining(config), architecture=str(network)))

@@ -110,6 +110,7 @@ class SearchSetup(Setup):
             self.budget_or_proposal,
             steps=schedule.steps,
             warmup=wanted.warmup,
+            largest_first=wanted.largest_first,
             every=wanted.every,
             estimator=wanted.estimator,
             samples=wanted.samples,
@@ -246,7 +247,7 @@ def _found(setup: SearchSetup, searching: ArchitectureSearch, picks: dict[str, A
 def describe(setup: SearchSetup, searching: ArchitectureSearch, schedule: Schedule) -> dict[str, str]:
     """What is about to happen, in the order to read it."""
     low, high = cost_range(searching.space, searching.budget.kind, setup.input_shape, setup.latency)
-    first = searching.first_move
+    phases = searching.phases
     told = setup.describe(searching.learner, schedule) if not setup.config.search.label else {}
     kept = {name: text for name, text in told.items() if name in ("views", "masks", "method", "batch")}
     return {
@@ -255,6 +256,6 @@ def describe(setup: SearchSetup, searching: ArchitectureSearch, schedule: Schedu
         "networks": f"{searching.space.size:,}, of {readable(low)} to {readable(high)}",
         "budget": str(searching.budget),
         **kept,
-        "schedule": f"{schedule.epochs} epochs of half of the images, {schedule.steps} steps; the architecture moves "
-        f"from step {first} on, every {searching.every}",
+        "schedule": f"{schedule.epochs} epochs of half of the images, {schedule.steps} steps; networks are drawn from "
+        f"step {phases.first_draw} on, the architecture moves from step {phases.first_move} on, every {phases.every}",
     }

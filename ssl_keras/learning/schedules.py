@@ -1,6 +1,7 @@
 """Values that change with the step."""
 
 import math
+from dataclasses import dataclass
 from typing import Any
 
 import keras
@@ -91,3 +92,45 @@ class Temperature(keras.optimizers.schedules.LearningRateSchedule):
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""
         return {"start": self.start, "end": self.end, "steps": self.steps}
+
+
+@dataclass(frozen=True)
+class SearchPhases:
+    """Which part of a search a step belongs to; arguments as of `ArchitectureSearch`.
+
+    Raises:
+        ValueError: An argument is out of range, or no step is left to search in.
+    """
+
+    steps: int
+    warmup: float
+    every: int
+    largest_first: float
+
+    def __post_init__(self) -> None:
+        if self.steps < 1 or self.every < 1 or not 0 <= self.warmup < 1 or self.first_move >= self.steps:
+            raise ValueError(
+                f"steps is {self.steps}, every is {self.every}, warmup is {self.warmup:g}: give at least 1 of the "
+                "first two, and of the third a share in [0, 1) that leaves steps to search in"
+            )
+        if not 0 <= self.largest_first <= 1:
+            raise ValueError(f"largest_first is {self.largest_first:g}: give a share of the warm-up, from 0 to 1")
+
+    @property
+    def first_draw(self) -> int:
+        """The step from which on the weights learn as networks that are drawn."""
+        return round(self.largest_first * self.first_move)
+
+    @property
+    def first_move(self) -> int:
+        """The step with which the architecture begins to move."""
+        return round(self.warmup * self.steps)
+
+    @property
+    def moves(self) -> int:
+        """Steps of the architecture."""
+        return (self.steps - self.first_move) // self.every
+
+    def moves_at(self, step: int) -> bool:
+        """Whether a step of the weights begins with one of the architecture."""
+        return step >= self.first_move and (step - self.first_move) % self.every == 0

@@ -6,6 +6,7 @@ learner.
 """
 
 import contextlib
+import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
@@ -22,7 +23,7 @@ from ssl_keras.learning.estimators import DRAWS, ESTIMATORS, Estimator, check_es
 from ssl_keras.learning.hypergradient import first_order, second_order
 from ssl_keras.learning.learner import Batch, Learner, Tensor
 from ssl_keras.learning.multi_worker import MultiWorkerModel
-from ssl_keras.learning.schedules import Temperature
+from ssl_keras.learning.schedules import SearchPhases, Temperature
 from ssl_keras.networks import choices
 from ssl_keras.networks.choices import Choices
 from ssl_keras.networks.expected_cost import ExpectedCost
@@ -38,15 +39,19 @@ FULL_MOVE = 10.0
 class ArchitectureSearch(MultiWorkerModel):
     """Learns the architecture of a learner's encoder, a `Supernet`, along with its weights.
 
-    After a warm-up, in which every value of every decision is equally likely, each ``every``-th step begins with a step
-    of the architecture; then the weights take theirs, as the learner does alone. All views and replicas of a step pass
-    through the same choices; what is drawn follows from (seed, step).
+    After a warm-up, in which the weights learn as the dearest network and then as any, each ``every``-th step begins
+    with a step of the architecture; then the weights take theirs, as the learner does alone. All views and replicas of
+    a step pass through the same choices; what is drawn follows from (seed, step).
 
     Args:
         learner: Whose encoder is a `Supernet`; any other part of it that holds one (a target) gets the same choices.
         budget: What the network may cost, to be hit. Without one the loss would only grow the network.
         steps: Of the weights, in the whole search.
         warmup: Share of the steps before the first step of the architecture; 0.25 to 0.33 is usual.
+        largest_first: Share of the warm-up in which the weights learn as the dearest network alone; in the rest every
+            value of every decision is equally likely. What only wide and deep candidates hold is else behind when they
+            are compared, and the middle of every decision looks best (progressive shrinking: Once-for-all, arXiv
+            1908.09791). NOTE: the share is our choice.
         every: Steps of the weights to one of the architecture; 1 to 5 is usual.
         estimator: Of the gradient in the logits. "score" compares the losses of drawn networks on one batch (REINFORCE,
             each beside the mean of the others; TuNAS, arXiv 2008.06120, has a running mean). The rest differentiate
@@ -78,6 +83,7 @@ class ArchitectureSearch(MultiWorkerModel):
         *,
         steps: int,
         warmup: float = 0.3,
+        largest_first: float = 0.5,
         every: int = 2,
         estimator: Estimator = "score",
         samples: int = 2,
@@ -91,20 +97,20 @@ class ArchitectureSearch(MultiWorkerModel):
         name: str = "architecture_search",
     ) -> None:
         super().__init__(name=name)
-        _check(learner, steps, warmup, every)
+        _check_supernet(learner)
+        self.phases = SearchPhases(steps, warmup, every, largest_first)
         check_estimator(estimator, samples, order)
         self.learner = learner
         self.space: Architecture = learner.encoder.architecture
         self.image_shape = learner.encoder.image_shape
         self.latency = latency
         self.budget = checked_budget(budget, self.space, self.image_shape, latency)
-        self.steps, self.warmup, self.every = steps, warmup, every
         self.estimator, self.samples, self.temperature = estimator, samples, tuple(temperature)
         self.cost_weight, self.entropy_weight = cost_weight, entropy_weight
         self.sandwich, self.order, self.seed = sandwich, order, seed
         self._supernets = [layer for layer in learner._flatten_layers() if isinstance(layer, Supernet)]
         self._expected_cost = ExpectedCost(self.space, self.image_shape, latency)
-        self._temperature = Temperature(temperature[0], temperature[1], steps - self.first_move)
+        self._temperature = Temperature(temperature[0], temperature[1], steps - self.phases.first_move)
         self._logits = {
             name: self.add_weight(shape=(len(values),), initializer="zeros", name=name.replace(".", "_"))
             for name, values in self.space.decisions.items()
@@ -122,11 +128,6 @@ class ArchitectureSearch(MultiWorkerModel):
     def step(self) -> int:
         """Steps of the weights so far."""
         return self.learner.step
-
-    @property
-    def first_move(self) -> int:
-        """The step with which the architecture begins to move."""
-        return round(self.warmup * self.steps)
 
     @property
     def architecture_variables(self) -> list[Any]:
@@ -180,9 +181,8 @@ class ArchitectureSearch(MultiWorkerModel):
             raise ValueError("a search decides between steps what moves: leave steps_per_execution at 1")
         self.learner.compile(optimizer, **kwargs)
         super().compile(optimizer=self.learner.optimizer, **kwargs)
-        moves = max(1, (self.steps - self.first_move) // self.every)
         self.architecture_optimizer = architecture_optimizer or keras.optimizers.Adam(
-            FULL_MOVE / moves, beta_1=0.5, beta_2=0.999
+            FULL_MOVE / max(1, self.phases.moves), beta_1=0.5, beta_2=0.999
         )
         if not self.architecture_optimizer.built:
             self.architecture_optimizer.build(self.architecture_variables)
@@ -192,8 +192,7 @@ class ArchitectureSearch(MultiWorkerModel):
         step = tf.cast(self.learner.optimizer.iterations, tf.int64)
         if self._moving:
             self._move(data, step)
-        drawn = self._choices(step, salt=0, warming=step < self.first_move)
-        taken = [drawn, *self._ends()] if self.sandwich else [drawn]
+        taken = self._taken(step)
         logs = self.learner.update(lambda: _mean([self._objective(each, data[WEIGHTS]) for each in taken]))
         return {**logs, self._architecture_loss.name: self._architecture_loss.result()}
 
@@ -210,8 +209,7 @@ class ArchitectureSearch(MultiWorkerModel):
             graphs[moving] = self.train_function
 
         def train(iterator: Any) -> Any:
-            step = self.step
-            self._moving = step >= self.first_move and (step - self.first_move) % self.every == 0
+            self._moving = self.phases.moves_at(self.step)
             return graphs[self._moving](iterator)
 
         self.train_function = train
@@ -275,9 +273,7 @@ class ArchitectureSearch(MultiWorkerModel):
         return {
             "learner": keras.saving.serialize_keras_object(self.learner),
             "budget": {self.budget.kind: self.budget.amount},
-            "steps": self.steps,
-            "warmup": self.warmup,
-            "every": self.every,
+            **dataclasses.asdict(self.phases),
             "estimator": self.estimator,
             "samples": self.samples,
             "temperature": list(self.temperature),
@@ -299,11 +295,12 @@ class ArchitectureSearch(MultiWorkerModel):
 
     def _paired(self, weights: ViewBatches, architecture: ViewBatches) -> tf.data.Dataset:
         """Batches of both halves from this step on; a batch of the architecture's lasts until its next step."""
-        waiting = max(0, self.first_move - self.step)
-        turn, used = divmod(max(0, self.step - self.first_move), self.every)
+        first, every = self.phases.first_move, self.phases.every
+        waiting = max(0, first - self.step)
+        turn, used = divmod(max(0, self.step - first), every)
 
         def lasting(number: Tensor, batch: Batch) -> tf.data.Dataset:
-            steps = tf.where(number == 0, waiting + self.every - used, self.every)
+            steps = tf.where(number == 0, waiting + every - used, every)
             return tf.data.Dataset.from_tensors(batch).repeat(tf.cast(steps, tf.int64))
 
         turns = self.learner.batches(architecture, turn).enumerate().flat_map(lasting)
@@ -351,7 +348,8 @@ class ArchitectureSearch(MultiWorkerModel):
         """What holds the architecture to its budget, and makes up its mind."""
         soft = choices.softmax(self._logits)
         missed = tf.abs(self._expected_cost(soft)[self.budget.kind] / self.budget.amount - 1)
-        risen = tf.cast(step - self.first_move, tf.float32) / max(1, self.steps - self.first_move)
+        first, last = self.phases.first_move, self.phases.steps
+        risen = tf.cast(step - first, tf.float32) / (last - first)
         return self.cost_weight * missed + self.entropy_weight * risen * mean_entropy(soft)
 
     def _choices(self, step: Tensor, salt: int, warming: Tensor | bool = False) -> dict[str, Tensor]:
@@ -363,12 +361,19 @@ class ArchitectureSearch(MultiWorkerModel):
             )
             for index, (name, logits) in enumerate(self._logits.items())
         }
-        temperature = self._temperature(step - self.first_move)
+        temperature = self._temperature(step - self.phases.first_move)
         relaxed = ESTIMATORS[self.estimator](self._logits, noise, temperature)
         if warming is False:
             return relaxed
         uniform = choices.largest(noise)
         return {name: tf.where(warming, uniform[name], relaxed[name]) for name in relaxed}
+
+    def _taken(self, step: Tensor) -> list[dict[str, Tensor]]:
+        """The networks that the weights learn as in a step."""
+        drawn = self._choices(step, salt=0, warming=step < self.phases.first_move)
+        largest, smallest = self._ends()
+        drawn = {name: tf.where(step < self.phases.first_draw, largest[name], row) for name, row in drawn.items()}
+        return [drawn, largest, smallest] if self.sandwich else [drawn]
 
     def _ends(self) -> list[dict[str, Tensor]]:
         """The choices of the dearest network and of the cheapest."""
@@ -381,14 +386,9 @@ def _mean(terms: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
     return {name: tf.add_n([each[name] for each in terms]) / len(terms) for name in terms[0]}
 
 
-def _check(learner: Learner, steps: int, warmup: float, every: int) -> None:
+def _check_supernet(learner: Learner) -> None:
     if not isinstance(learner.encoder, Supernet):
         raise ValueError(
             f"the learner's encoder is {type(learner.encoder).__name__}, which has nothing to decide: "
             "give it build_supernet(space, input_shape)"
-        )
-    if steps < 1 or every < 1 or not 0 <= warmup < 1 or round(warmup * steps) >= steps:
-        raise ValueError(
-            f"steps is {steps}, every is {every}, warmup is {warmup:g}: give at least 1 of the first two, and of the "
-            "third a share in [0, 1) that leaves steps to search in"
         )

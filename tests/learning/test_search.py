@@ -136,7 +136,7 @@ def test_each_part_learns_from_its_own_half():
     assert set(np.ravel(seen["weights"])) <= set(one.source.indices)
     assert set(np.ravel(seen["architecture"])) <= set(other.source.indices)
     changes = [bool(np.any(a != b)) for a, b in pairwise(seen["architecture"])]
-    assert search.first_move == 3 and changes == [False, False, False, False, True, False, True, False]
+    assert search.phases.first_move == 3 and changes == [False, False, False, False, True, False, True, False]
 
 
 def test_online_and_target_network_pass_through_the_same_choices(monkeypatch):
@@ -168,6 +168,17 @@ def test_warm_up_draws_every_value_alike_and_hard():
             counts[name] += row
     for row in counts.values():
         assert np.all(np.abs(row / 300 - 1 / len(row)) < 0.12)
+
+
+def test_the_weights_begin_as_the_largest_network_and_go_on_as_drawn_ones():
+    search = search_of(steps=100, warmup=0.8, largest_first=0.5, compiled=False)
+    costs = []
+    for step in (0, 39, *range(40, 100)):
+        (taken,) = search._taken(tf.constant(step, tf.int64))
+        picks = {name: values[int(np.argmax(taken[name]))] for name, values in search.space.decisions.items()}
+        costs.append(sk.cost(search.space.freeze(picks), (12, 12, 3)).macs)
+    dearest = max(costs)
+    assert costs[:2] == [dearest, dearest] and sum(cost == dearest for cost in costs[2:]) < 20
 
 
 @pytest.mark.parametrize(("estimator", "hard"), [("soft", False), ("gumbel", False), ("straight_through", True)])
@@ -300,6 +311,7 @@ def test_an_inherited_loss_is_that_of_the_network_whatever_the_logits_say():
         ({"budget": sk.Budget(macs=1e9)}, "out of reach"),
         ({"steps": 0}, "steps is 0"),
         ({"warmup": 1.0}, "warmup is 1"),
+        ({"largest_first": 1.5}, "largest_first is 1.5"),
         ({"estimator": "hard"}, "no estimator is called 'hard'"),
     ],
 )
