@@ -18,7 +18,7 @@ EQUAL = "passes"
 SOURCES = ("tfds:cifar10",)
 
 # Seeds that the comparison's draws do not reach.
-NETWORKS = {f"sampled {number}": SPACE.sample(8000 + number) for number in range(20)}
+NETWORKS = {f"sampled {number}": architectures.COARSE.sample(8000 + number) for number in range(20)}
 CELLS: dict[str, Fields] = {name: {"architecture": str(network)} for name, network in NETWORKS.items()}
 """Name to the fields that differ."""
 TRIALS: dict[str, Fields] = {}

@@ -27,7 +27,8 @@ def small_images_space(base: int) -> Architecture:
     """A space for images up to 64 px: where to spend depth, width and attention, from the first stage to the last.
 
     NOTE: our choice. It reaches from a ResNet-18 whose first stage has `base` filters to networks half as deep and four
-    times as wide. It has no choice of ops, whose branches would run side by side, and none of the embedding's width: a
+    times as wide; the last widths are in finer steps, so that near any likely network there is one that meets the
+    budget. It has no choice of ops, whose branches would run side by side, and none of the embedding's width: a
     classifier gains by it, while the contrastive loss, behind a projector, is all but blind to it
     (`configs/ablations/embeddings.py`).
 
@@ -35,7 +36,8 @@ def small_images_space(base: int) -> Architecture:
         base: filters of the first stage.
     """
     first, second, third = (
-        "{" + ",".join(str(times * part * base) for part in range(1, 5)) + "}" for times in (1, 2, 4)
+        "{" + ",".join(str(filters * base) for filters in choices) + "}"
+        for choices in (range(1, 5), range(2, 9, 2), range(4, 17, 2))
     )
     stages = [
         f"conv_c{base}",
