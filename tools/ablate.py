@@ -201,7 +201,7 @@ def costs(comparison: Any) -> dict[str, dict[str, str]]:
         found[name] = {
             "multiply-adds, M": f"{spent.macs / 1e6:.1f}",
             "parameters, k": f"{spent.params / 1e3:.0f}",
-            "ms an image": f"{taken[name]:.2f}" if name in taken else "–",
+            "ms an image": f"{taken[text]:.2f}" if (text := str(network)) in taken else "–",
         }
     return found
 

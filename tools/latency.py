@@ -38,7 +38,7 @@ def main() -> None:
         for what, values in (("error", found.errors), ("the same network again", found.repeats))
     }
     shape = (SIDE, SIDE, 3)
-    taken = {name: latency.milliseconds(network, shape, "litert")[0] for name, network in NETWORKS.items()}
+    taken = {str(network): latency.milliseconds(network, shape, "litert")[0] for network in NETWORKS.values()}
     machine = f"{os.cpu_count()} CPU cores, {platform.machine()}; LiteRT, one thread, one image"
     write_json(RESULT, {"machine": machine, "rows": [row], "milliseconds": taken})
     print(row, taken)

@@ -31,7 +31,10 @@ BASE = RELICV2
 BUDGET, SIDE = Budget(macs=10e6), 32
 SPACE = small_images_space(8)
 RANDOM = range(8)
-COARSE = parse(str(SPACE).replace("{32,48,64,80,96,112,128}", "{32,64,96,128}"))
+COARSE = parse(
+    "conv_c8 | basic_r{0,1,2}_c8 | basic_r{1,2}_s2_c{8,16,24,32} | basic_r{1,2}_s2_c{16,32,48,64}_se{0,0.25} | "
+    "basic_r{1,2}_s2_c{32,64,96,128}_se{0,0.25} | conv_k1_c256"
+)
 """Where the random networks were drawn, before the last widths were offered in finer steps."""
 
 _SMALLEST, _LARGEST = (SPACE.freeze(path.picks_in(SPACE)) for path in cost_ends(SPACE, "macs", (SIDE, SIDE, 3)))

@@ -5,8 +5,8 @@ Hardware: two CPU cores
 Time:     about 5 minutes a network
 Result:   unmeasured
 
-Drawn from a space in which that width was open, as it once was in `ssl_keras.architecture.spaces.small_images_space`,
-and what two searches of that space found.
+Drawn from a space in which that width was open, as it once was in `ssl_keras.architecture.spaces.small_images_space`;
+the last is what two searches of that space found, whose warm-up was without `largest_first`.
 """
 
 from ssl_keras.configs.ablations import architectures
@@ -18,7 +18,10 @@ from ssl_keras.architecture.spaces import random_at
 BASE, PASSES, BUDGET, SIDE = architectures.BASE, architectures.PASSES, architectures.BUDGET, architectures.SIDE
 EQUAL = "passes"
 SOURCES = ("tfds:cifar10",)
-SPACE = parse(str(architectures.SPACE).replace("conv_k1_c256", "conv_k1_c{64,128,256}"))
+SPACE = parse(
+    "conv_c8 | basic_r{0,1,2}_c8 | basic_r{1,2,3}_s2_c{8,16,24} | basic_r{1,2,3}_s2_c{16,32,48}_se{0,0.25} | "
+    "basic_r{1,2,3}_s2_c{32,64,96}_se{0,0.25} | conv_k1_c{64,128,256}"
+)
 
 NETWORKS = {
     "ResNet-18 in width": architectures.NETWORKS["ResNet-18 in width"],
