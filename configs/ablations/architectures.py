@@ -51,6 +51,9 @@ NETWORKS = {
     "largest of the space": _LARGEST,
     "smallest of the space": _SMALLEST,
     **{f"random {number}": random_at(COARSE, BUDGET, (SIDE, SIDE, 3), number) for number in RANDOM},
+    "learned on cifar10, seed 0": parse(
+        "conv_c8 | basic_c8 | basic_r2_s2_c24 | basic_s2_c48 | basic_s2_c80 | conv_k1_c256"
+    ),
 }
 RATE_OF_MOBILENETS = max(RATES)
 """What their trials chose; for the others they chose the base's rate."""
