@@ -34,6 +34,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import keras
 import numpy as np
+from scipy.stats import ttest_ind
 from seeds import over_seeds
 
 from ssl_keras.architecture.cost import cost
@@ -51,6 +52,9 @@ from ssl_keras.scenarios.protocol import TOP1, Images, Labelled
 
 MEASURED = ("knn20", "knn200", "linear", "same style", "other style", "drop", "cue conflict")
 """Protocols on the set itself; then `ssl_keras.scenarios.style`, which needs the TFDS set cue_conflict."""
+
+OF_NETWORKS = MEASURED[:3]
+"""Of them, what a comparison of networks shows."""
 
 LATENCY = Path(__file__).parent / "results" / "latency.json"
 """What networks take, where it was measured."""
@@ -151,10 +155,16 @@ def _check_terms(file: Path, terms: Mapping[str, Any]) -> None:
             raise SystemExit(f"{file} has {name} = {held[name]}, not {value}: choose another folder with --out")
 
 
-def table(folder: Path, first: str, facts: Mapping[str, Mapping[str, str]]) -> dict[str, Any]:
+def table(
+    folder: Path,
+    first: str,
+    facts: Mapping[str, Mapping[str, str]] | None = None,
+    pooled: Mapping[str, Sequence[str]] | None = None,
+) -> dict[str, Any]:
     """Mean and range over seeds of every finished cell, set by set, and how far it is from the first.
 
-    All have to be of the same terms. What is known of a cell beforehand stands beside it.
+    All have to be of the same terms. Of networks, what is known of them beforehand stands beside each, and some may be
+    pooled in one more row: their mean and range over networks.
     """
     judged: set[str] = set()
     found: dict[tuple[str, str], list[dict[str, Any]]] = {}
@@ -165,15 +175,25 @@ def table(folder: Path, first: str, facts: Mapping[str, Mapping[str, str]]) -> d
     if len(judged) != 1:
         raise SystemExit(f"{folder} holds runs of different terms, or none: {'; '.join(sorted(judged)) or 'no file'}")
     further = f"linear, less {first}'s (95 % interval)"
+    columns = MEASURED if facts is None else OF_NETWORKS
     rows = [
         {
             "set": source.removeprefix("tfds:"), "cell": cell, "seeds": str(len(runs)), "steps": str(runs[0]["steps"]),
-            **facts.get(cell, {}),
-            **{name: _spread([run[name] for run in runs]) for name in MEASURED if name in runs[0]},
+            **(facts or {}).get(cell, {}),
+            **{name: _spread([run[name] for run in runs]) for name in columns if name in runs[0]},
             further: "–" if cell == first else _distance(runs, found.get((source, first), [])),
         }
         for (source, cell), runs in found.items()
     ]  # fmt: skip
+    for name, cells in (pooled or {}).items():
+        for source in dict.fromkeys(source for source, _ in found):
+            runs = [run for cell in cells for run in found.get((source, cell), [])]
+            if len(runs) > 1:
+                rows.append(
+                    {"set": source.removeprefix("tfds:"), "cell": name, "seeds": "1 each"}
+                    | {column: _spread([run[column] for run in runs]) for column in columns if column in runs[0]}
+                    | {further: _apart(runs, found.get((source, first), []))}
+                )
     return {"what": judged.pop(), "rows": rows}
 
 
@@ -192,11 +212,22 @@ def _distance(runs: Sequence[Mapping[str, Any]], others: Sequence[Mapping[str, A
     return f"{gap.value:+.1f} ({gap.low:+.1f} to {gap.high:+.1f})"
 
 
-def costs(comparison: Any) -> dict[str, dict[str, str]]:
-    """Of the networks of a comparison of networks, by cell."""
+def _apart(runs: Sequence[Mapping[str, Any]], others: Sequence[Mapping[str, Any]]) -> str:
+    """As `_distance`, of runs that have no seed in common: Welch's t."""
+    if len(others) < 2:
+        return "–"
+    ours, theirs = ([run["linear"] for run in each] for each in (runs, others))
+    interval = ttest_ind(ours, theirs, equal_var=False).confidence_interval()
+    return f"{np.mean(ours) - np.mean(theirs):+.1f} ({interval.low:+.1f} to {interval.high:+.1f})"
+
+
+def costs(comparison: Any) -> dict[str, dict[str, str]] | None:
+    """Of the networks of a comparison of networks, by cell; None where others are compared."""
+    if not hasattr(comparison, "NETWORKS"):
+        return None
     taken = json.loads(LATENCY.read_text(encoding="utf-8"))["milliseconds"] if LATENCY.is_file() else {}
     found = {}
-    for name, network in getattr(comparison, "NETWORKS", {}).items():
+    for name, network in comparison.NETWORKS.items():
         spent = cost(network, (comparison.SIDE, comparison.SIDE, 3))
         found[name] = {
             "multiply-adds, M": f"{spent.macs / 1e6:.1f}",
@@ -220,7 +251,8 @@ def main() -> None:
     options = parser.parse_args()
     comparison = importlib.import_module(f"ssl_keras.configs.ablations.{options.comparison}")
     if options.table:
-        write_json(options.table, table(options.out, next(iter(comparison.CELLS)), costs(comparison)))
+        first, pooled = next(iter(comparison.CELLS)), getattr(comparison, "POOLED", {})
+        write_json(options.table, table(options.out, first, costs(comparison), pooled))
         return
     cells = comparison.TRIALS if options.tune else comparison.CELLS
     sources = options.sources or (comparison.SOURCES[:1] if options.tune else comparison.SOURCES)

@@ -39,6 +39,9 @@ COARSE = parse(
 
 _SMALLEST, _LARGEST = (SPACE.freeze(path.picks_in(SPACE)) for path in cost_ends(SPACE, "macs", (SIDE, SIDE, 3)))
 NETWORKS = {
+    "learned on cifar10, seed 0": parse(
+        "conv_c8 | basic_c8 | basic_r2_s2_c24 | basic_s2_c48 | basic_s2_c80 | conv_k1_c256"
+    ),
     "ResNet-18 in width": family_at("resnet18", BUDGET, SIDE),
     "ResNet-18 in depth": family_at("resnet18", BUDGET, SIDE, depth=1.5),
     "ResNet-18, embedding of 256": parse(
@@ -51,10 +54,9 @@ NETWORKS = {
     "largest of the space": _LARGEST,
     "smallest of the space": _SMALLEST,
     **{f"random {number}": random_at(COARSE, BUDGET, (SIDE, SIDE, 3), number) for number in RANDOM},
-    "learned on cifar10, seed 0": parse(
-        "conv_c8 | basic_c8 | basic_r2_s2_c24 | basic_s2_c48 | basic_s2_c80 | conv_k1_c256"
-    ),
 }
+POOLED = {"random, mean of 8": [f"random {number}" for number in RANDOM]}
+"""What stands in one more row of the table."""
 RATE_OF_MOBILENETS = max(RATES)
 """What their trials chose; for the others they chose the base's rate."""
 
