@@ -34,7 +34,6 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import keras
 import numpy as np
-from scipy.stats import ttest_ind
 from seeds import over_seeds
 
 from ssl_keras.architecture.cost import cost
@@ -164,7 +163,7 @@ def table(
     """Mean and range over seeds of every finished cell, set by set, and how far it is from the first.
 
     All have to be of the same terms. Of networks, what is known of them beforehand stands beside each, and some may be
-    pooled in one more row: their mean and range over networks.
+    pooled in one more row: their mean and range over networks, and the interval of their distance over networks too.
     """
     judged: set[str] = set()
     found: dict[tuple[str, str], list[dict[str, Any]]] = {}
@@ -192,7 +191,7 @@ def table(
                 rows.append(
                     {"set": source.removeprefix("tfds:"), "cell": name, "seeds": "1 each"}
                     | {column: _spread([run[column] for run in runs]) for column in columns if column in runs[0]}
-                    | {further: _apart(runs, found.get((source, first), []))}
+                    | {further: _distance(runs, found.get((source, first), []))}
                 )
     return {"what": judged.pop(), "rows": rows}
 
@@ -203,22 +202,13 @@ def _spread(values: list[float]) -> str:
 
 
 def _distance(runs: Sequence[Mapping[str, Any]], others: Sequence[Mapping[str, Any]]) -> str:
-    """Points of linear accuracy that runs are above others of the same seeds, in the mean; Student's t over seeds."""
+    """Points of linear accuracy that runs are above others of the same seeds: the mean, Student's t over the runs."""
     base = {run["seed"]: run["linear"] for run in others}
     gaps = [run["linear"] - base[run["seed"]] for run in runs if run["seed"] in base]
     if len(gaps) < 2:
         return f"{gaps[0]:+.1f}" if gaps else "–"
     gap = over_seeds(gaps)
     return f"{gap.value:+.1f} ({gap.low:+.1f} to {gap.high:+.1f})"
-
-
-def _apart(runs: Sequence[Mapping[str, Any]], others: Sequence[Mapping[str, Any]]) -> str:
-    """As `_distance`, of runs that have no seed in common: Welch's t."""
-    if len(others) < 2:
-        return "–"
-    ours, theirs = ([run["linear"] for run in each] for each in (runs, others))
-    interval = ttest_ind(ours, theirs, equal_var=False).confidence_interval()
-    return f"{np.mean(ours) - np.mean(theirs):+.1f} ({interval.low:+.1f} to {interval.high:+.1f})"
 
 
 def costs(comparison: Any) -> dict[str, dict[str, str]] | None:

@@ -3,7 +3,7 @@
 Command:  OMP_NUM_THREADS=1 taskset -c 0 python tools/ablate.py embeddings --out tools/results/embeddings --seeds 0
 Hardware: two CPU cores
 Time:     about 5 minutes a network
-Result:   unmeasured
+Result:   linear, top-1: 44.1 to 45.5 % with fewer than 256 channels, 46.9 to 49.2 with 256 (random 5 not run)
 
 Drawn from a space in which that width was open, as it once was in `ssl_keras.architecture.spaces.small_images_space`;
 the last is what two searches of that space found, whose warm-up was without `largest_first`.

@@ -27,15 +27,14 @@ def test_distances_are_of_equal_seeds_with_student_s_interval(tmp_path):
     assert rows["better"]["linear"] == "22.0 (11.0–33.0)"
 
 
-def test_cells_of_one_seed_each_are_pooled_with_welch_s_interval(tmp_path):
-    finished(tmp_path, "base", {0: 10.0, 1: 12.0})
-    for number, linear in enumerate((6.0, 8.0, 10.0)):
+def test_cells_of_one_seed_each_are_pooled_and_held_against_the_same_seed(tmp_path):
+    finished(tmp_path, "base", {0: 10.0, 1: 90.0})
+    for number, linear in enumerate((6.0, 7.0, 8.0)):
         finished(tmp_path, f"drawn {number}", {0: linear})
     made = ablate.table(tmp_path, "base", None, {"drawn": [f"drawn {number}" for number in range(3)]})
     row = next(row for row in made["rows"] if row["cell"] == "drawn")
-    # Means 8 and 11, variances 4 over 3 and 2 over 2: 7/3 in all, 2.882 degrees of freedom, whose t is 3.260.
-    assert row["linear"] == "8.0 (6.0–10.0)"
-    assert row["linear, less base's (95 % interval)"] == "-3.0 (-8.0 to +2.0)"
+    assert row["linear"] == "7.0 (6.0–8.0)"
+    assert row["linear, less base's (95 % interval)"] == "-3.0 (-5.5 to -0.5)"
 
 
 def test_runs_of_different_terms_are_no_table(tmp_path):
