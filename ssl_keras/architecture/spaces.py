@@ -76,7 +76,9 @@ def space_for(budget: Budget, image_size: int) -> Architecture:
     return min(reaching, key=lambda space: abs(math.log(SHARE * ranges[space][1] / budget.amount)))
 
 
-def family_at(name: str, budget: Budget, image_size: int, depth: float = 1) -> Architecture:
+def family_at(
+    name: str, budget: Budget, image_size: int, depth: float = 1, embedding: int | None = None
+) -> Architecture:
     """A family's network with all filters multiplied so that its cost is nearest to the budget.
 
     NOTE: filters are rounded to whole numbers, not to the family's multiples, which would miss small budgets by far;
@@ -87,6 +89,7 @@ def family_at(name: str, budget: Budget, image_size: int, depth: float = 1) -> A
         budget: to hit.
         image_size: side of the images in pixels; up to `SMALL_IMAGES` the family's small-image stem is taken.
         depth: multiplies the repeats of every stage that has several.
+        embedding: channels that a ResNet shall end in, by a further 1x1 convolution; MobileNetV2 has its own.
     """
     whole = str(families.get(name, small_images=image_size <= SMALL_IMAGES))
     whole = re.sub(r"(?<=_r)\d+", lambda repeats: str(max(1, round(int(repeats[0]) * depth))), whole)
@@ -96,6 +99,8 @@ def family_at(name: str, budget: Budget, image_size: int, depth: float = 1) -> A
         text = re.sub(r"(?<=_c)\d+", lambda filters: str(max(1, round(int(filters[0]) * factor))), body)
         if last:
             text += " | " + last.replace("1280", str(round(1280 * max(1, factor))))
+        elif embedding:
+            text += f" | conv_k1_c{embedding}"
         return parse(text)
 
     return _nearest((scaled(2 ** (step / 32)) for step in range(-192, 97)), budget, (image_size, image_size, 3))

@@ -18,7 +18,7 @@ from ssl_keras.architecture import families
 from ssl_keras.architecture.cost import cost
 from ssl_keras.architecture.derivation import Budget, checked_budget, cost_range, readable
 from ssl_keras.architecture.families import name_of
-from ssl_keras.architecture.grammar import Architecture
+from ssl_keras.architecture.grammar import Architecture, parse
 from ssl_keras.architecture.latency import LatencyTable
 from ssl_keras.architecture.spaces import SMALL_IMAGES, family_at, random_at, space_for
 from ssl_keras.experiments import evaluate, pretrain
@@ -174,14 +174,18 @@ def refuse_early(setup: SearchSetup, out: Path | None) -> None:
 
 
 def baselines(setup: SearchSetup, found: dict[str, Any]) -> dict[str, Architecture]:
-    """Networks that cost what the budget says, by name; under a budget of time, as many multiply-adds as were found."""
+    """Networks that cost what the budget says, by name; under a budget of time, as many multiply-adds as were found.
+
+    A ResNet ends in as many channels as what was found, since a wider embedding alone helps a classifier.
+    """
     budget, seed = setup.budget_or_proposal, setup.config.seed
+    embedding = parse(found["architecture"]).stages[-1].number("c")
     if budget.kind == "latency":
         budget = Budget(macs=found["cost"]["macs"])
     return {
         name: random_at(setup.space, budget, setup.input_shape, seed)
         if name == "random"
-        else family_at(name, budget, setup.image_size)
+        else family_at(name, budget, setup.image_size, embedding=embedding)
         for name in setup.config.baselines
     }
 

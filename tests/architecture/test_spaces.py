@@ -54,6 +54,13 @@ def test_a_family_can_be_deeper_and_narrower():
     assert deep.stages[-1].number("c") < usual.stages[-1].number("c")
 
 
+def test_a_resnet_can_end_in_a_given_number_of_channels_at_the_same_cost():
+    wide = family_at("resnet18", sk.Budget(macs=10e6), 32, embedding=256)
+    assert str(wide.stages[-1]) == "conv_k1_c256" and sk.cost(wide, (32, 32, 3)).macs == pytest.approx(10e6, rel=0.08)
+    mobile = [family_at("mobilenet_v2", sk.Budget(macs=10e6), 32, embedding=width) for width in (None, 256)]
+    assert mobile[0] == mobile[1]
+
+
 def test_a_random_network_meets_the_budget_and_follows_from_the_seed():
     space, budget = small_images_space(8), sk.Budget(macs=9e6)
     drawn = [random_at(space, budget, (32, 32, 3), seed) for seed in range(4)]

@@ -49,6 +49,12 @@ def searched(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def test_the_handcrafted_baseline_ends_in_as_many_channels_as_what_was_found(searched: Path) -> None:
+    found = json.loads((searched / "found.json").read_text())
+    network = verb.baselines(verb.SearchSetup(TINY), found)["resnet18"]
+    assert network.stages[-1].number("c") == sk.parse(found["architecture"]).stages[-1].number("c")
+
+
 def test_the_folder_tells_what_was_found(searched: Path) -> None:
     assert {item.name for item in searched.iterdir()} >= set(KEPT)
     found = json.loads((searched / "found.json").read_text())
