@@ -215,7 +215,9 @@ def _beside(run: Path) -> dict[str, tuple[Path, str]]:
     found |= {
         name: (run / "baselines" / name, f"{kind} of the same cost, trained alike")
         for name, kind in zip(
-            results.BASELINES, ("a ResNet-18", "a MobileNetV2", "a random network of the space"), strict=True
+            results.BASELINES,
+            ("a ResNet-18 with as wide an embedding", "a MobileNetV2", "a random network of the space"),
+            strict=True,
         )
     }
     return {name: (path, text) for name, (path, text) in found.items() if (path / "encoder.keras").is_file()}
