@@ -6,8 +6,9 @@ Hardware: two CPU cores
 Time:     about 5 minutes a network
 Result:   unmeasured
 
-They cost from 3.5 M to 21 M multiply-adds. With those networks of the comparison that are of the same space (eight drawn
-at 10 M, the largest, the smallest) they are thirty: a supernet's ranking of them is held against how they rank alone.
+They cost from 3.5 M to 21 M multiply-adds. With those networks of the comparison that are of the same space (eight
+drawn at 10 M, the largest, the smallest) they are thirty: a supernet's ranking of them is held against how they rank
+alone.
 """
 
 from ssl_keras.configs.ablations import architectures
