@@ -175,24 +175,25 @@ def table(
         raise SystemExit(f"{folder} holds runs of different terms, or none: {'; '.join(sorted(judged)) or 'no file'}")
     further = f"linear, less {first}'s (95 % interval)"
     columns = MEASURED if facts is None else OF_NETWORKS
-    rows = [
-        {
-            "set": source.removeprefix("tfds:"), "cell": cell, "seeds": str(len(runs)), "steps": str(runs[0]["steps"]),
-            **(facts or {}).get(cell, {}),
+
+    def row(source: str, cell: str, runs: Sequence[Mapping[str, Any]], known: Mapping[str, str]) -> dict[str, str]:
+        return {
+            "set": source.removeprefix("tfds:"), "cell": cell, **known,
             **{name: _spread([run[name] for run in runs]) for name in columns if name in runs[0]},
             further: "–" if cell == first else _distance(runs, found.get((source, first), [])),
-        }
+        }  # fmt: skip
+
+    rows = [
+        row(
+            source, cell, runs, {"seeds": str(len(runs)), "steps": str(runs[0]["steps"]), **(facts or {}).get(cell, {})}
+        )
         for (source, cell), runs in found.items()
-    ]  # fmt: skip
+    ]
     for name, cells in (pooled or {}).items():
         for source in dict.fromkeys(source for source, _ in found):
             runs = [run for cell in cells for run in found.get((source, cell), [])]
             if len(runs) > 1:
-                rows.append(
-                    {"set": source.removeprefix("tfds:"), "cell": name, "seeds": "1 each"}
-                    | {column: _spread([run[column] for run in runs]) for column in columns if column in runs[0]}
-                    | {further: _distance(runs, found.get((source, first), []))}
-                )
+                rows.append(row(source, name, runs, {"seeds": "1 each"}))
     return {"what": judged.pop(), "rows": rows}
 
 

@@ -3,10 +3,10 @@
     python tools/rank_agreement.py --alone tools/results/sampled tools/results/architectures --run runs/ranks
         --out tools/results/ranks.json
 
-trains a supernet of the space of ``configs/ablations/sampled.py``, every network equally likely in every step, and
-judges each of the networks with the weights that it has there: by the loss, which needs no labels, and by classifiers
-on training images held out. Those that `tools/ablate.py` has trained alone are compared, and once more those of them
-that cost what the budget says, among which a search chooses. Resumable.
+trains a supernet of the space of ``configs/ablations/sampled.py`` as a search warms up, first as the largest network,
+then as any, and judges each of the networks with the weights that it has there: by the loss, which needs no labels, and
+by classifiers on training images held out. Those that `tools/ablate.py` has trained alone are compared, and once more
+those of them that cost what the budget says, among which a search chooses. Resumable.
 """
 
 import argparse
@@ -28,6 +28,7 @@ from ssl_keras.configs.ablations.architectures import BUDGET
 from ssl_keras.configs.ablations.sampled import BASE, PASSES, SOURCES, SPACE
 
 from ssl_keras.architecture.cost import cost
+from ssl_keras.architecture.derivation import TOLERANCE
 from ssl_keras.architecture.grammar import Architecture
 from ssl_keras.experiments import search
 from ssl_keras.experiments.run_folder import write_json
@@ -39,8 +40,6 @@ from ssl_keras.learning.search import ArchitectureSearch
 from ssl_keras.networks.encoder import Encoder
 
 NETWORKS = sampled.NETWORKS | sampled.COMPARED
-EQUAL = 0.03
-"""How far from the budget a network's cost may be to count as equal."""
 IMAGES = 20_000
 BATCHES = 8
 """On so many batches the loss of a network is measured."""
@@ -57,7 +56,7 @@ BOOTSTRAPS = 2000
 
 
 def config(source: str, passes: int, seed: int) -> Search:
-    """A search that warms up, every network equally likely, to its last step; half of the images moves the weights."""
+    """A search that warms up to its last step; half of the images moves the weights."""
     epochs = round(passes / (IMAGES // 2))
     steps = epochs * (IMAGES // 2 // BASE.batch_size)
     learning = {
@@ -97,7 +96,7 @@ def agreement(pairs: npt.NDArray[np.float64], seed: int = 0) -> tuple[float, flo
 def table(found: Mapping[str, Mapping[str, float]], alone: Mapping[str, float]) -> list[dict[str, Any]]:
     """By predictor: tau between its ranking and that of the networks trained alone, by their linear accuracy."""
     names = sorted(set(found) & set(alone))
-    equal = [name for name in names if abs(found[name]["macs"] / BUDGET.amount - 1) <= EQUAL]
+    equal = [name for name in names if abs(found[name]["macs"] / BUDGET.amount - 1) <= TOLERANCE]
     rows = []
     for title, (key, sign) in PREDICTORS.items():
         row = {"ranked by": title}
