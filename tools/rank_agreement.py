@@ -6,7 +6,8 @@
 trains a supernet of the space of ``configs/ablations/sampled.py`` as a search warms up, first as the largest network,
 then as any, and judges each of the networks with the weights that it has there: by the loss, which needs no labels, and
 by classifiers on training images held out. Those that `tools/ablate.py` has trained alone are compared, and once more
-those of them that cost what the budget says, among which a search chooses. Resumable.
+those of them that cost what the budget says, among which a search chooses. What they reach alone is told twice: by a
+linear classifier, and by the loss that they end with. Resumable.
 """
 
 import argparse
@@ -52,6 +53,8 @@ PREDICTORS = {
     "multiply-adds (no supernet)": ("macs", 1),
 }
 """What ranks: its key in a network's scores, and whether more is better (1) or less (-1)."""
+ALONE = {"linear, alone": ("linear", 1), "loss, alone": ("loss", -1)}
+"""What networks that were trained alone are ranked by: its key in a cell's results, and the sign as above."""
 BOOTSTRAPS = 2000
 
 
@@ -93,29 +96,30 @@ def agreement(pairs: npt.NDArray[np.float64], seed: int = 0) -> tuple[float, flo
     return float(kendalltau(*pairs.T).statistic), float(low), float(high)
 
 
-def table(found: Mapping[str, Mapping[str, float]], alone: Mapping[str, float]) -> list[dict[str, Any]]:
-    """By predictor: tau between its ranking and that of the networks trained alone, by their linear accuracy."""
-    names = sorted(set(found) & set(alone))
-    equal = [name for name in names if abs(found[name]["macs"] / BUDGET.amount - 1) <= TOLERANCE]
+def table(found: Mapping[str, Mapping[str, float]], alone: Mapping[str, Mapping[str, float]]) -> list[dict[str, Any]]:
+    """By predictor: tau between its ranking and that of the networks trained alone, by each of `ALONE`."""
     rows = []
     for title, (key, sign) in PREDICTORS.items():
         row = {"ranked by": title}
-        for which, chosen in (("networks", names), ("of equal cost", equal)):
-            pairs = np.array([(sign * found[name][key], alone[name]) for name in chosen])
-            value, low, high = agreement(pairs)
-            row[f"τ of {len(chosen)} {which} (95 % interval)"] = f"{value:.2f} ({low:.2f} to {high:.2f})"
+        for truth, (held, better) in ALONE.items():
+            names = [name for name in found if held in alone.get(name, {})]
+            equal = [name for name in names if abs(found[name]["macs"] / BUDGET.amount - 1) <= TOLERANCE]
+            for which, chosen in (("networks", names), ("of equal cost", equal)):
+                pairs = np.array([(sign * found[name][key], better * alone[name][held]) for name in chosen])
+                value, low, high = agreement(pairs)
+                row[f"{truth}: τ of {len(chosen)} {which} (95 % interval)"] = f"{value:.2f} ({low:.2f} to {high:.2f})"
         rows.append(row)
     return rows
 
 
-def trained_alone(folders: Iterable[Path], source: str) -> dict[str, float]:
-    """Linear top-1 on a set of each finished cell, mean over seeds, in percent."""
-    runs: dict[str, list[float]] = {}
-    for file in sorted(file for folder in folders for file in folder.glob("*.json")):
-        run = json.loads(file.read_text())
-        if run["set"] == source:
-            runs.setdefault(run["cell"], []).append(run["linear"])
-    return {name: float(np.mean(values)) for name, values in runs.items()}
+def trained_alone(folders: Iterable[Path], source: str, seed: int = 0) -> dict[str, dict[str, float]]:
+    """What each finished cell reached on a set with a seed, by the keys of `ALONE`; one seed, as seeds shift all."""
+    runs = [json.loads(file.read_text()) for folder in folders for file in sorted(folder.glob("*.json"))]
+    return {
+        run["cell"]: {key: run[key] for key, _ in ALONE.values() if key in run}
+        for run in runs
+        if (run["set"], run["seed"]) == (source, seed)
+    }
 
 
 def score_all(setup: search.SearchSetup, folder: Path, names: Iterable[str]) -> dict[str, dict[str, float]]:

@@ -26,28 +26,41 @@ def test_tau_is_counted_over_pairs_and_lies_in_its_interval():
 
 
 def test_a_lower_loss_ranks_higher_and_only_what_was_trained_alone_is_compared():
-    alone = {f"sampled {number}": float(number) for number in range(8)}
-    cost = {name: {"macs": (1 if number % 2 else 1.1) * ranks.BUDGET.amount} for number, name in enumerate(alone)}
+    linear = {f"sampled {number}": float(number) for number in range(8)}
+    cost = {name: {"macs": (1 if number % 2 else 1.1) * ranks.BUDGET.amount} for number, name in enumerate(linear)}
     found = {
         name: {"loss": -score, "rankme": score, "knn20": score, "knn200": score, "linear": -score, **cost[name]}
-        for name, score in alone.items()
+        for name, score in linear.items()
     }
+    alone = {name: {"linear": score, "loss": score} for name, score in linear.items()}
+    del alone["sampled 7"]["loss"]
     rows = ranks.table({**found, "sampled 9": found["sampled 0"]}, alone)
     said = {row.pop("ranked by"): list(row.items()) for row in rows}
-    (everyone, loss), (equal, loss_at_equal_cost) = said["loss, no labels"]
-    assert everyone.startswith("τ of 8 networks") and equal.startswith("τ of 4 of equal cost")
-    assert loss.startswith("1.00") and loss_at_equal_cost.startswith("1.00")
+    titles, values = zip(*said["loss, no labels"], strict=True)
+    assert [title.partition(" (")[0] for title in titles] == [
+        "linear, alone: τ of 8 networks",
+        "linear, alone: τ of 4 of equal cost",
+        "loss, alone: τ of 7 networks",
+        "loss, alone: τ of 3 of equal cost",
+    ]
+    assert [value[:5].strip() for value in values] == ["1.00", "1.00", "-1.00", "-1.00"]
     assert said["linear"][0][1].startswith("-1.00")
 
 
-def test_several_seeds_of_a_network_are_averaged_and_other_sets_left_out(tmp_path):
+def test_networks_are_compared_as_trained_with_one_seed_on_one_set(tmp_path):
     folders = tmp_path / "one", tmp_path / "other"
     for seed, (folder, linear) in enumerate(zip(folders, (40.0, 42.0), strict=True)):
         folder.mkdir()
-        run = {"cell": "sampled 0", "linear": linear, "set": "tfds:cifar10"}
+        run = {"cell": "sampled 0", "linear": linear, "loss": 4.5, "knn20": 1.0, "set": "tfds:cifar10", "seed": seed}
         (folder / f"{seed}.json").write_text(json.dumps(run))
         (folder / f"other-{seed}.json").write_text(json.dumps(run | {"set": "tfds:tiny_imagenet", "linear": 0.0}))
-    assert ranks.trained_alone(folders, "tfds:cifar10") == {"sampled 0": 41.0}
+    (tmp_path / "other" / "2.json").write_text(
+        json.dumps({"cell": "b", "linear": 1.0, "set": "tfds:cifar10", "seed": 0})
+    )
+    assert ranks.trained_alone(folders, "tfds:cifar10") == {
+        "sampled 0": {"linear": 40.0, "loss": 4.5},
+        "b": {"linear": 1.0},
+    }
 
 
 def test_every_network_is_scored_with_what_it_has_in_the_supernet_and_kept(tmp_path, monkeypatch):
