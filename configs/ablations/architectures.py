@@ -52,6 +52,9 @@ NETWORKS = {
     "learned on cifar10 with labels, seed 0": parse(
         "conv_c8 | basic_r2_c8 | basic_s2_c24 | basic_s2_c48_se0.25 | basic_r2_s2_c80 | conv_k1_c256"
     ),
+    "learned on tiny_imagenet, seed 0": parse(
+        "conv_c8 | basic_r2_c8 | basic_s2_c24 | basic_s2_c48 | basic_r2_s2_c80 | conv_k1_c256"
+    ),
     "ResNet-18 in width": family_at("resnet18", BUDGET, SIDE),
     "ResNet-18 in depth": family_at("resnet18", BUDGET, SIDE, depth=1.5),
     "ResNet-18, embedding of 256": parse(
