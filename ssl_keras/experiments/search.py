@@ -110,7 +110,7 @@ class SearchSetup(Setup):
             self.budget_or_proposal,
             steps=schedule.steps,
             warmup=wanted.warmup,
-            largest_first=wanted.largest_first,
+            widest_first=wanted.widest_first,
             every=wanted.every,
             estimator=wanted.estimator,
             samples=wanted.samples,
@@ -260,6 +260,6 @@ def describe(setup: SearchSetup, searching: ArchitectureSearch, schedule: Schedu
         "networks": f"{searching.space.size:,}, of {readable(low)} to {readable(high)}",
         "budget": str(searching.budget),
         **kept,
-        "schedule": f"{schedule.epochs} epochs of half of the images, {schedule.steps} steps; networks are drawn from "
-        f"step {phases.first_draw} on, the architecture moves from step {phases.first_move} on, every {phases.every}",
+        "schedule": f"{schedule.epochs} epochs of half of the images, {schedule.steps} steps; widths are drawn from "
+        f"step {phases.first_width} on, the architecture moves from step {phases.first_move} on, every {phases.every}",
     }

@@ -210,8 +210,8 @@ class Searching:
     """Passes of the weights over their half of the images. auto: as many as the training anew has."""
     warmup: float = 0.3
     """Share of the search before the architecture begins to move."""
-    largest_first: float = 0.5
-    """Share of the warm-up in which the weights learn as the dearest network alone."""
+    widest_first: float = 0.5
+    """Share of the warm-up in which every stage has as many channels as it may; all else is drawn."""
     every: int = 2
     """Steps of the weights to one of the architecture."""
     estimator: Literal["score", "straight_through", "gumbel", "soft"] = "score"
@@ -232,7 +232,7 @@ class Searching:
     def __post_init__(self) -> None:
         check_types(self)
         at_least(self, every=1, samples=2, cost_weight=0.0)
-        within(self, warmup=(0.0, 1.0), largest_first=(0.0, 1.0))
+        within(self, warmup=(0.0, 1.0), widest_first=(0.0, 1.0))
         if self.epochs != "auto":
             at_least(self, epochs=1)
 

@@ -105,7 +105,7 @@ class SearchPhases:
     steps: int
     warmup: float
     every: int
-    largest_first: float
+    widest_first: float
 
     def __post_init__(self) -> None:
         if self.steps < 1 or self.every < 1 or not 0 <= self.warmup < 1 or self.first_move >= self.steps:
@@ -113,13 +113,13 @@ class SearchPhases:
                 f"steps is {self.steps}, every is {self.every}, warmup is {self.warmup:g}: give at least 1 of the "
                 "first two, and of the third a share in [0, 1) that leaves steps to search in"
             )
-        if not 0 <= self.largest_first <= 1:
-            raise ValueError(f"largest_first is {self.largest_first:g}: give a share of the warm-up, from 0 to 1")
+        if not 0 <= self.widest_first <= 1:
+            raise ValueError(f"widest_first is {self.widest_first:g}: give a share of the warm-up, from 0 to 1")
 
     @property
-    def first_draw(self) -> int:
-        """The step from which on the weights learn as networks that are drawn."""
-        return round(self.largest_first * self.first_move)
+    def first_width(self) -> int:
+        """The step from which on widths are drawn."""
+        return round(self.widest_first * self.first_move)
 
     @property
     def first_move(self) -> int:

@@ -31,6 +31,8 @@ from ssl_keras.networks.supernet import Supernet
 
 WEIGHTS, ARCHITECTURE = "weights", "architecture"
 """The two parts of a batch, and of the work."""
+WIDTHS = ("c", "e")
+"""Tokens that count channels."""
 FULL_MOVE = 10.0
 """Sum of all steps of a logit under the default optimizer. NOTE: our choice; DARTS takes 3e-4 for some 10 000 steps."""
 
@@ -39,7 +41,7 @@ FULL_MOVE = 10.0
 class ArchitectureSearch(MultiWorkerModel):
     """Learns the architecture of a learner's encoder, a `Supernet`, along with its weights.
 
-    After a warm-up, in which the weights learn as the dearest network and then as any, each ``every``-th step begins
+    After a warm-up, in which the weights learn as the widest networks and then as any, each ``every``-th step begins
     with a step of the architecture; then the weights take theirs, as the learner does alone. All views and replicas of
     a step pass through the same choices; what is drawn follows from (seed, step).
 
@@ -48,10 +50,11 @@ class ArchitectureSearch(MultiWorkerModel):
         budget: What the network may cost, to be hit. Without one the loss would only grow the network.
         steps: Of the weights, in the whole search.
         warmup: Share of the steps before the first step of the architecture; 0.25 to 0.33 is usual.
-        largest_first: Share of the warm-up in which the weights learn as the dearest network alone; in the rest every
-            value of every decision is equally likely. What only wide and deep candidates hold is else behind when they
-            are compared, and the middle of every decision looks best (progressive shrinking: Once-for-all, arXiv
-            1908.09791). NOTE: the share is our choice.
+        widest_first: Share of the warm-up in which every stage has as many channels as it may; in the rest, and of all
+            other decisions throughout, every value is equally likely. Channels that only wide networks hold learn in
+            few of the steps that draw a width; what is deep is not behind in that way, and a warm-up as the dearest
+            network alone misjudges networks that leave a stage out (README, results). Once-for-all (arXiv 1908.09791)
+            shrinks widths last, too. NOTE: the share is our choice.
         every: Steps of the weights to one of the architecture; 1 to 5 is usual.
         estimator: Of the gradient in the logits. "score" compares the losses of drawn networks on one batch (REINFORCE,
             each beside the mean of the others; TuNAS, arXiv 2008.06120, has a running mean). The rest differentiate
@@ -83,7 +86,7 @@ class ArchitectureSearch(MultiWorkerModel):
         *,
         steps: int,
         warmup: float = 0.3,
-        largest_first: float = 0.5,
+        widest_first: float = 0.5,
         every: int = 2,
         estimator: Estimator = "score",
         samples: int = 2,
@@ -98,7 +101,7 @@ class ArchitectureSearch(MultiWorkerModel):
     ) -> None:
         super().__init__(name=name)
         _check_supernet(learner)
-        self.phases = SearchPhases(steps, warmup, every, largest_first)
+        self.phases = SearchPhases(steps, warmup, every, widest_first)
         check_estimator(estimator, samples, order)
         self.learner = learner
         self.space: Architecture = learner.encoder.architecture
@@ -371,9 +374,11 @@ class ArchitectureSearch(MultiWorkerModel):
     def _taken(self, step: Tensor) -> list[dict[str, Tensor]]:
         """The networks that the weights learn as in a step."""
         drawn = self._choices(step, salt=0, warming=step < self.phases.first_move)
-        largest, smallest = self._ends()
-        drawn = {name: tf.where(step < self.phases.first_draw, largest[name], row) for name, row in drawn.items()}
-        return [drawn, largest, smallest] if self.sandwich else [drawn]
+        for name, values in self.space.decisions.items():
+            if name.rpartition(".")[2] in WIDTHS:
+                widest = choices.one_hot_of(values, max(values))
+                drawn[name] = tf.where(step < self.phases.first_width, widest, drawn[name])
+        return [drawn, *self._ends()] if self.sandwich else [drawn]
 
     def _ends(self) -> list[dict[str, Tensor]]:
         """The choices of the dearest network and of the cheapest."""

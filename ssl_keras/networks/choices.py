@@ -65,10 +65,12 @@ def one_hot(space: Architecture, picks: Mapping[str, Value] | Architecture) -> d
         ArchitectureError: The network is not in the space.
     """
     values = space.picks_of(picks) if isinstance(picks, Architecture) else picks
-    return {
-        name: np.array([value == values[name] for value in candidates], "float32")
-        for name, candidates in space.decisions.items()
-    }
+    return {name: one_hot_of(candidates, values[name]) for name, candidates in space.decisions.items()}
+
+
+def one_hot_of(candidates: Sequence[Value], value: Value) -> np.ndarray:
+    """1 where a candidate is the value, (n,)."""
+    return np.array([candidate == value for candidate in candidates], "float32")
 
 
 def expectation(table: np.ndarray, chances: Sequence[Tensor | None]) -> Tensor:

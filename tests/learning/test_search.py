@@ -170,15 +170,18 @@ def test_warm_up_draws_every_value_alike_and_hard():
         assert np.all(np.abs(row / 300 - 1 / len(row)) < 0.12)
 
 
-def test_the_weights_begin_as_the_largest_network_and_go_on_as_drawn_ones():
-    search = search_of(steps=100, warmup=0.8, largest_first=0.5, compiled=False)
-    costs = []
-    for step in (0, 39, *range(40, 100)):
-        (taken,) = search._taken(tf.constant(step, tf.int64))
-        picks = {name: values[int(np.argmax(taken[name]))] for name, values in search.space.decisions.items()}
-        costs.append(sk.cost(search.space.freeze(picks), (12, 12, 3)).macs)
-    dearest = max(costs)
-    assert costs[:2] == [dearest, dearest] and sum(cost == dearest for cost in costs[2:]) < 20
+def test_the_weights_begin_as_the_widest_networks_and_all_else_is_drawn_from_the_start():
+    search = search_of(steps=100, warmup=0.8, widest_first=0.5, compiled=False)
+    taken = {name: [] for name in search.space.decisions}
+    for step in range(100):
+        (drawn,) = search._taken(tf.constant(step, tf.int64))
+        for name, values in search.space.decisions.items():
+            taken[name].append(values[int(np.argmax(drawn[name]))])
+    widths = {name for name in taken if name.endswith((".c", ".e"))}
+    assert widths and widths != set(taken)
+    for name, values in search.space.decisions.items():
+        assert set(taken[name][:40]) == ({max(values)} if name in widths else set(values))
+        assert set(taken[name][40:]) == set(values)
 
 
 @pytest.mark.parametrize(("estimator", "hard"), [("soft", False), ("gumbel", False), ("straight_through", True)])
@@ -311,7 +314,7 @@ def test_an_inherited_loss_is_that_of_the_network_whatever_the_logits_say():
         ({"budget": sk.Budget(macs=1e9)}, "out of reach"),
         ({"steps": 0}, "steps is 0"),
         ({"warmup": 1.0}, "warmup is 1"),
-        ({"largest_first": 1.5}, "largest_first is 1.5"),
+        ({"widest_first": 1.5}, "widest_first is 1.5"),
         ({"estimator": "hard"}, "no estimator is called 'hard'"),
     ],
 )
