@@ -40,19 +40,19 @@ COARSE = parse(
 
 _SMALLEST, _LARGEST = (SPACE.freeze(path.picks_in(SPACE)) for path in cost_ends(SPACE, "macs", (SIDE, SIDE, 3)))
 NETWORKS = {
-    "learned on cifar10, seed 0": parse(
-        "conv_c8 | basic_c8 | basic_r2_s2_c24 | basic_s2_c48 | basic_s2_c80 | conv_k1_c256"
-    ),
-    "learned on cifar10, seed 1": parse(
+    "learned on cifar10": parse(
         "conv_c8 | basic_c8 | basic_r2_s2_c24 | basic_s2_c48_se0.25 | basic_s2_c80 | conv_k1_c256"
     ),
-    "learned on cifar10, seed 2": parse(
+    "earlier warm-up, cifar10, seed 0": parse(
+        "conv_c8 | basic_c8 | basic_r2_s2_c24 | basic_s2_c48 | basic_s2_c80 | conv_k1_c256"
+    ),
+    "earlier warm-up, cifar10, seed 2": parse(
         "conv_c8 | basic_c8 | basic_s2_c16 | basic_r2_s2_c48_se0.25 | basic_s2_c112_se0.25 | conv_k1_c256"
     ),
-    "learned on cifar10 with labels, seed 0": parse(
+    "earlier warm-up, cifar10 with labels": parse(
         "conv_c8 | basic_r2_c8 | basic_s2_c24 | basic_s2_c48_se0.25 | basic_r2_s2_c80 | conv_k1_c256"
     ),
-    "learned on tiny_imagenet, seed 0": parse(
+    "earlier warm-up, tiny_imagenet": parse(
         "conv_c8 | basic_r2_c8 | basic_s2_c24 | basic_s2_c48 | basic_r2_s2_c80 | conv_k1_c256"
     ),
     "ResNet-18 in width": family_at("resnet18", BUDGET, SIDE),

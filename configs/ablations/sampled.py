@@ -28,6 +28,6 @@ TRIALS: dict[str, Fields] = {}
 COMPARED = {
     name: network
     for name, network in architectures.NETWORKS.items()
-    if name.startswith(("random", "learned")) or name.endswith("of the space")
+    if name.startswith(("random", "learned", "earlier")) or name.endswith("of the space")
 }
 """Of the comparison, and of the same space."""
