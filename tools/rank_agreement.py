@@ -4,10 +4,10 @@
         --out tools/results/ranks.json
 
 trains a supernet of the space of ``configs/ablations/sampled.py`` as a search warms up, first with full widths, then
-as any network, and judges each of the networks with the weights that it has there: by the loss, which needs no labels, and
-by classifiers on training images held out. Those that `tools/ablate.py` has trained alone are compared, and once more
-those of them that cost what the budget says, among which a search chooses. What they reach alone is told twice: by a
-linear classifier, and by the mean loss of their training. Resumable.
+as any network, and judges each of the networks with the weights that it has there: by the loss, which needs no labels,
+and by classifiers on training images held out. Those that `tools/ablate.py` has trained alone are compared, and once
+more those of them that cost what the budget says, among which a search chooses. What they reach alone is told twice: by
+a linear classifier, and by the mean loss of their training. Resumable.
 """
 
 import argparse
