@@ -43,6 +43,9 @@ NETWORKS = {
     "learned on cifar10": parse(
         "conv_c8 | basic_c8 | basic_r2_s2_c24 | basic_s2_c48_se0.25 | basic_s2_c80 | conv_k1_c256"
     ),
+    "learned on cifar10, seed 2": parse(
+        "conv_c8 | basic_r2_c8 | basic_s2_c32 | basic_r2_s2_c32_se0.25 | basic_s2_c96 | conv_k1_c256"
+    ),
     "earlier warm-up, cifar10, seed 0": parse(
         "conv_c8 | basic_c8 | basic_r2_s2_c24 | basic_s2_c48 | basic_s2_c80 | conv_k1_c256"
     ),
