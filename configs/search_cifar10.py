@@ -6,7 +6,8 @@ Command:  ssl-keras search search_cifar10
 Hardware: two CPU cores
 Time:     the search alone 8 to 10 minutes of one core
 Result:   linear 49.7 % (48.9 to 50.5, three trainings of what seeds 0 and 1 find: conv_c8 | basic_c8 |
-          basic_r2_s2_c24 | basic_s2_c48_se0.25 | basic_s2_c80 | conv_k1_c256), as `ssl_keras.configs.ablations.architectures` trains it
+          basic_r2_s2_c24 | basic_s2_c48_se0.25 | basic_s2_c80 | conv_k1_c256), as
+          `ssl_keras.configs.ablations.architectures` trains it
 """
 
 from ssl_keras.configs.cifar10 import config as cifar10
