@@ -193,7 +193,7 @@ def table(
         for source in dict.fromkeys(source for source, _ in found):
             runs = [run for cell in cells for run in found.get((source, cell), [])]
             if len(runs) > 1:
-                rows.append(row(source, name, runs, {"seeds": "1 each"}))
+                rows.append(row(source, name, runs, {"seeds": f"1 each of {len(runs)}"}))
     return {"what": judged.pop(), "rows": rows}
 
 

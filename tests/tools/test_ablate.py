@@ -33,7 +33,7 @@ def test_cells_of_one_seed_each_are_pooled_and_held_against_the_same_seed(tmp_pa
         finished(tmp_path, f"drawn {number}", {0: linear})
     made = ablate.table(tmp_path, "base", None, {"drawn": [f"drawn {number}" for number in range(3)]})
     row = next(row for row in made["rows"] if row["cell"] == "drawn")
-    assert row["linear"] == "7.0 (6.0–8.0)"
+    assert row["linear"] == "7.0 (6.0–8.0)" and row["seeds"] == "1 each of 3"
     assert row["linear, less base's (95 % interval)"] == "-3.0 (-5.5 to -0.5)"
 
 
