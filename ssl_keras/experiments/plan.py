@@ -73,7 +73,7 @@ def _plan_search(config: Search) -> None:
     with setup.computing():
         searching = setup.search(schedule)
         plain, moving = _seconds_of_both(searching, setup.batches(config.search.label))
-        searching.warmup = config.search.warmup
+        searching.phases = replace(searching.phases, warmup=config.search.warmup)
         facts = describe(setup, searching, schedule)
         moves = searching.phases.moves
         keras.backend.clear_session()
@@ -105,9 +105,9 @@ def _plan_tuning(config: Tune) -> None:
 
 def _seconds_of_both(searching: ArchitectureSearch, batches: ViewBatches) -> tuple[float, float]:
     """Median time of a step without and with one of the architecture, which every so many begin with."""
-    times = pretrain.step_times(searching, batches, STEPS * searching.every // 2 + 1)
+    times = pretrain.step_times(searching, batches, STEPS * searching.phases.every // 2 + 1)
     number = np.arange(1, len(times) + 1)
-    moves = number % searching.every == 0
+    moves = number % searching.phases.every == 0
     moving = float(np.median(times[moves]))
     plain = times[~moves & (number > 1)]  # the first of these traces
     return float(np.median(plain)) if len(plain) else moving, moving

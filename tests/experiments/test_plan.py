@@ -11,7 +11,6 @@ SIZES += "--heads.predictor-hidden 8 --out run"
 CONV = "conv_c4 | basic_r{0,1}_c4 | conv_k1_c8".replace(" ", "~")
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
