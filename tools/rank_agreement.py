@@ -98,16 +98,19 @@ def agreement(pairs: npt.NDArray[np.float64], seed: int = 0) -> tuple[float, flo
 
 def table(found: Mapping[str, Mapping[str, float]], alone: Mapping[str, Mapping[str, float]]) -> list[dict[str, Any]]:
     """By predictor: tau between its ranking and that of the networks trained alone, by each of `ALONE`."""
+    compared = []
+    for truth, (held, better) in ALONE.items():
+        names = [name for name in found if held in alone.get(name, {})]
+        equal = [name for name in names if abs(found[name]["macs"] / BUDGET.amount - 1) <= TOLERANCE]
+        for which, chosen in (("networks", names), ("of equal cost", equal)):
+            title = f"{truth}: τ of {len(chosen)} {which} (95 % interval)"
+            compared.append((title, chosen, [better * alone[name][held] for name in chosen]))
     rows = []
-    for title, (key, sign) in PREDICTORS.items():
-        row = {"ranked by": title}
-        for truth, (held, better) in ALONE.items():
-            names = [name for name in found if held in alone.get(name, {})]
-            equal = [name for name in names if abs(found[name]["macs"] / BUDGET.amount - 1) <= TOLERANCE]
-            for which, chosen in (("networks", names), ("of equal cost", equal)):
-                pairs = np.array([(sign * found[name][key], better * alone[name][held]) for name in chosen])
-                value, low, high = agreement(pairs)
-                row[f"{truth}: τ of {len(chosen)} {which} (95 % interval)"] = f"{value:.2f} ({low:.2f} to {high:.2f})"
+    for predictor, (key, sign) in PREDICTORS.items():
+        row = {"ranked by": predictor}
+        for title, chosen, truths in compared:
+            value, low, high = agreement(np.array([[sign * found[name][key] for name in chosen], truths]).T)
+            row[title] = f"{value:.2f} ({low:.2f} to {high:.2f})"
         rows.append(row)
     return rows
 

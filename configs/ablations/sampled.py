@@ -15,6 +15,8 @@ of them is held against how they rank alone.
 from ssl_keras.configs.ablations import architectures
 from ssl_keras.configs.ablations.relicv2 import Fields
 
+from ssl_keras.architecture.space import match
+
 BASE, SPACE, PASSES = architectures.BASE, architectures.SPACE, architectures.PASSES
 EQUAL = "passes"
 SOURCES = ("tfds:cifar10",)
@@ -27,8 +29,6 @@ TRIALS: dict[str, Fields] = {}
 """None: every network learns as in the comparison of architectures."""
 
 COMPARED = {
-    name: network
-    for name, network in architectures.NETWORKS.items()
-    if name.startswith(("random", "learned", "earlier")) or name.endswith("of the space")
+    name: network for name, network in architectures.NETWORKS.items() if match(SPACE.stages, network.stages) is not None
 }
 """Of the comparison, and of the same space."""

@@ -32,7 +32,7 @@ from ssl_keras.networks.supernet import Supernet
 WEIGHTS, ARCHITECTURE = "weights", "architecture"
 """The two parts of a batch, and of the work."""
 WIDTHS = ("c", "e")
-"""Tokens that count channels."""
+"""Tokens that decide how many channels there are."""
 FULL_MOVE = 10.0
 """Sum of all steps of a logit under the default optimizer. NOTE: our choice; DARTS takes 3e-4 for some 10 000 steps."""
 
