@@ -34,6 +34,7 @@ LOADERS = {"experiments"}
 # Where TensorFlow may be named: elsewhere Keras, or plain Python.
 TENSORFLOW = (
     "data/*",
+    "networks/batch_norm.py",  # a kernel that Keras has no name for
     "experiments/devices.py",
     "learning/learner.py",
     "learning/relicv2.py",

@@ -20,6 +20,7 @@ from ssl_keras.experiments.naming import encoder_file
 from ssl_keras.experiments.options import Export
 from ssl_keras.experiments.progress import CONSOLE
 from ssl_keras.experiments.run_folder import check_writable, replacing
+from ssl_keras.networks.batch_norm import of_standard_layers
 
 Floats = npt.NDArray[np.float32]
 
@@ -115,7 +116,7 @@ def _megabytes(path: Path) -> float:
 
 def _write_keras(model: keras.Model, shape: tuple[int, int, int], path: Path) -> None:
     del shape
-    model.save(path)
+    of_standard_layers(model).save(path)
 
 
 def _read_keras(path: Path, images: Floats) -> Floats:

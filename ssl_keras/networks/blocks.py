@@ -1,6 +1,6 @@
 """One builder for each op of the grammar: Keras tensors in, Keras tensors out.
 
-Only standard Keras layers are used, so an encoder is a plain functional graph that loads without ssl_keras.
+An encoder is a plain functional graph of standard Keras layers, of which batch normalisation has a faster step.
 Adding an op is one row in :data:`BUILDERS`, one function here, and one row in the grammar's table.
 """
 
@@ -12,6 +12,7 @@ import keras
 from keras import layers
 
 from ssl_keras.architecture.layout import Block
+from ssl_keras.networks.batch_norm import BatchNormalization
 
 Tensor = Any
 Width = Literal["filters", "mid_filters"]
@@ -67,7 +68,7 @@ class BlockBuilder:
     def finish(self, x: Tensor, width: Width, name: str, active: bool) -> Tensor:
         """Batch normalisation, and the activation where ``active``."""
         del width
-        x = layers.BatchNormalization(
+        x = BatchNormalization(
             momentum=BN_MOMENTUM,
             epsilon=BN_EPSILON,
             synchronized=self.synchronized,
@@ -107,9 +108,10 @@ class BlockBuilder:
 
     def _conv(self, x: Tensor, filters: int, kernel: int, stride: int, name: str) -> Tensor:
         if kernel == 1 and stride > 1:
-            # The same values; and the gradient of a strided 1x1 convolution of few channels writes past its memory on
-            # CPUs (TensorFlow 2.21 with oneDNN, 8 to 16 channels at 64 px: a crash, or worse).
-            x, stride = x[:, ::stride, ::stride], 1
+            # The same values, as means of one pixel each (a slice takes seven times as long); and the gradient of a
+            # strided 1x1 convolution of few channels writes past its memory on CPUs (TensorFlow 2.21 with oneDNN, 8 to
+            # 16 channels at 64 px: a crash, or worse).
+            x, stride = keras.ops.average_pool(x, 1, stride), 1
         return layers.Conv2D(filters, kernel, strides=stride, **self._weights(name))(x)
 
     def _depthwise(self, x: Tensor, name: str) -> Tensor:
