@@ -1,0 +1,70 @@
+"""What a study's runner saves: variants an hour, each as a command of its own and all in one study.
+
+    OMP_NUM_THREADS=1 taskset -c 0 python tools/study_speed.py --out tools/results/study_speed.json
+
+Apart: a study of one network in a folder of its own, so that each starts TensorFlow, opens the eleven sets and brings
+their images to size. Together: the same networks in one folder, one process. Both train and judge alike, on the
+settings of `configs/study_small.py`, in turn within one run; half an hour of one core.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from ssl_keras.experiments.run_folder import write_json
+from ssl_keras.scenarios.results import provenance
+
+NETWORKS = ("resnet_v163", "resnet_v5", "mobilenet_v169")
+PARTS = ("build", "trace", "learn", "judge", "label-free")
+"""Of a trial, as the study's clock has them."""
+
+
+def seconds(folder: Path, *networks: str) -> float:
+    """Of a whole study command, start to report."""
+    command = [str(Path(sys.executable).with_name("ssl-keras")), "study", "study_small", "--count", "0", "--seeds", "0"]
+    begun = time.monotonic()
+    subprocess.run([*command, "--networks", *networks, "--out", str(folder)], check=True)
+    return time.monotonic() - begun
+
+
+def parts(folder: Path) -> list[dict[str, float]]:
+    """Seconds of each finished trial's parts."""
+    return [json.loads(file.read_text())["seconds"] for file in sorted((folder / "finished").glob("*.json"))]
+
+
+def row(way: str, whole: float, trials: list[dict[str, float]]) -> dict[str, Any]:
+    """Seconds a network, and where they go."""
+    each = {part: sum(trial[part] for trial in trials) / len(trials) for part in PARTS}
+    rest = whole / len(trials) - sum(each.values())
+    named = {"start, sets, report": rest, **each}
+    return {
+        "": way,
+        "variants an hour": f"{3600 * len(trials) / whole:.1f}",
+        **{f"{part}, s": round(value) for part, value in named.items()},
+    }
+
+
+def main() -> None:
+    """Runs both ways and writes the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, required=True)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as place:
+        alone = [Path(place) / name for name in NETWORKS]
+        apart = sum(seconds(folder, name) for folder, name in zip(alone, NETWORKS, strict=True))
+        shared = Path(place) / "shared"
+        together = seconds(shared, *NETWORKS)
+        rows = [
+            row("a command each", apart, [trial for folder in alone for trial in parts(folder)]),
+            row("one study", together, parts(shared)),
+        ]
+    write_json(options.out, {"rows": rows, "provenance": provenance(0, {}, {"networks": NETWORKS})})
+
+
+if __name__ == "__main__":
+    main()
