@@ -20,15 +20,14 @@ from ssl_keras.experiments.run_folder import write_json
 from ssl_keras.scenarios.results import provenance
 
 NETWORKS = ("resnet_v163", "resnet_v5", "mobilenet_v169")
-PARTS = ("build", "trace", "learn", "judge", "label-free")
-"""Of a trial, as the study's clock has them."""
 
 
 def seconds(folder: Path, *networks: str) -> float:
     """Of a whole study command, start to report."""
-    command = [str(Path(sys.executable).with_name("ssl-keras")), "study", "study_small", "--count", "0", "--seeds", "0"]
+    program = Path(sys.executable).with_name("ssl-keras")
+    options = ["--seeds", "0", "--networks", *networks, "--out", str(folder)]
     begun = time.monotonic()
-    subprocess.run([*command, "--networks", *networks, "--out", str(folder)], check=True)
+    subprocess.run([program, "study", "study_small", *options], check=True)
     return time.monotonic() - begun
 
 
@@ -39,7 +38,7 @@ def parts(folder: Path) -> list[dict[str, float]]:
 
 def row(way: str, whole: float, trials: list[dict[str, float]]) -> dict[str, Any]:
     """Seconds a network, and where they go."""
-    each = {part: sum(trial[part] for trial in trials) / len(trials) for part in PARTS}
+    each = {part: sum(trial[part] for trial in trials) / len(trials) for part in trials[0]}
     rest = whole / len(trials) - sum(each.values())
     named = {"start, sets, report": rest, **each}
     return {
