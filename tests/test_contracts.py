@@ -10,6 +10,7 @@ import ssl_keras as sk
 from ssl_keras.networks.batch_norm import BatchNormalization
 from ssl_keras.networks.entangled import EntangledConv2D, EntangledDepthwiseConv2D, WeightedSum
 from ssl_keras.networks.heads import Segmenter
+from ssl_keras.networks.mixed_activation import MixedActivation
 from ssl_keras.saving import register
 from tests.contracts import assert_serialisable
 
@@ -18,6 +19,7 @@ EXAMPLES = {
     "Supernet": lambda: sk.build_supernet("conv_c4 | mbconv_k{3,5}_c4", (8, 8, 3), seed=3),
     "BatchNormalization": lambda: BatchNormalization(momentum=0.9, epsilon=1e-5),
     "WeightedSum": lambda: WeightedSum(),
+    "MixedActivation": lambda: MixedActivation(("relu", "silu")),
     "EntangledConv2D": lambda: EntangledConv2D(4, (3, 5), padding="same", use_bias=False),
     "EntangledDepthwiseConv2D": lambda: EntangledDepthwiseConv2D((3, 5), padding="same", use_bias=False),
     "Projector": lambda: sk.Projector(4, 6, 5, synchronized=False),

@@ -35,6 +35,7 @@ LOADERS = {"experiments"}
 TENSORFLOW = (
     "data/*",
     "networks/batch_norm.py",  # a kernel that Keras has no name for
+    "networks/mixed_activation.py",  # a gradient of its own, by tape
     "experiments/devices.py",
     "learning/learner.py",
     "learning/relicv2.py",

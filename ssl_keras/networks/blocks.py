@@ -112,6 +112,9 @@ class BlockBuilder:
             # strided 1x1 convolution of few channels writes past its memory on CPUs (TensorFlow 2.21 with oneDNN, 8 to
             # 16 channels at 64 px: a crash, or worse).
             x, stride = keras.ops.average_pool(x, 1, stride), 1
+        return self._convolve(x, filters, kernel, stride, name)
+
+    def _convolve(self, x: Tensor, filters: int, kernel: int, stride: int, name: str) -> Tensor:
         return layers.Conv2D(filters, kernel, strides=stride, **self._weights(name))(x)
 
     def _depthwise(self, x: Tensor, name: str) -> Tensor:

@@ -44,7 +44,8 @@ class _SharedKernel(layers.Layer):
 class EntangledConv2D(_SharedKernel, layers.Conv2D):
     """A convolution whose kernel sizes share one kernel: each is the centre of the largest.
 
-    Called with maps (B, H, W, C) and the probabilities (n,) of the kernel sizes.
+    Called with maps (B, H, W, C) and the probabilities of the kernel sizes, (n,) or for each channel that comes in
+    (n, C). With these it also masks: a channel whose probabilities are all 0 counts as 0.
 
     Args:
         filters: Channels that it puts out.
@@ -89,7 +90,7 @@ def mean_kernel(kernel: Tensor, kernels: Sequence[int], chances: Tensor, stride:
     Args:
         kernel: The largest, (K, K, ...).
         kernels: The sizes k, odd as K is.
-        chances: Their probabilities (n,).
+        chances: Their probabilities, (n,) or by channel (n, C).
         stride: Of the convolution with "same" padding.
         inputs: What is convolved, (B, H, W, C).
 
@@ -102,7 +103,7 @@ def mean_kernel(kernel: Tensor, kernels: Sequence[int], chances: Tensor, stride:
         centre = kernel[edge : edge + size, edge : edge + size]
         starts = [_start(size, largest, stride, side) for side in ops.shape(inputs)[1:3]]
         placed = ops.pad(centre, [*([start, largest - size - start] for start in starts), [0, 0], [0, 0]])
-        total = total + ops.reshape(placed, kernel.shape) * chances[index]
+        total = total + ops.reshape(placed, kernel.shape) * ops.reshape(chances[index], (-1, 1))
     return total
 
 

@@ -10,9 +10,10 @@ from keras import layers, ops
 
 from ssl_keras.architecture.grammar import BLOCKS, Architecture, Stage, Value
 from ssl_keras.architecture.layout import Block, layout
-from ssl_keras.networks.blocks import ACTIVATIONS, BlockBuilder, Tensor, Width
+from ssl_keras.networks.blocks import ACTIVATIONS, BUILDERS, BlockBuilder, Tensor, Width
 from ssl_keras.networks.choices import expectation
 from ssl_keras.networks.entangled import EntangledConv2D, EntangledDepthwiseConv2D, WeightedSum
+from ssl_keras.networks.mixed_activation import MixedActivation
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,8 @@ class SuperBlockBuilder(BlockBuilder):
 
     Hard choices give what :class:`BlockBuilder` would build for them: narrower candidates are prefixes of
     the channels, the rest exactly 0 wherever anything reads them; smaller kernels are centres. NOTE: masks act
-    after BN and activation; before BN, which would scale them away, the choice gets no gradient.
+    after BN and activation; before BN, which would scale them away, the choice gets no gradient. Within a block the
+    kernel or gate that reads the maps is multiplied in their place, which is the same, and no pass over them.
 
     Args:
         stage: The block's stage, with one op.
@@ -73,13 +75,25 @@ class SuperBlockBuilder(BlockBuilder):
             block = replace(block, repeat=repeat, stride=1, shortcut="identity")
         super().__init__(block, synchronized=synchronized, seed=seed)
         self.prefix = prefix
+        self._waiting: Tensor | None = None
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """The block on maps (B, H, W, C)."""
+        return self._masked(BUILDERS[self.block.op](x, self), "out")
+
+    def conv(self, x: Tensor, width: Width, *, groups: int = 1, name: str, **kwargs: Any) -> Tensor:
+        """As without choices; where maps are split into groups, the mask that waits is not."""
+        if groups > 1:
+            x = self._masked(x, f"{name}_groups")
+        return super().conv(x, width, groups=groups, name=name, **kwargs)
 
     def finish(self, x: Tensor, width: Width, name: str, active: bool) -> Tensor:
         """Batch normalisation, the activation where ``active``, and the mask of the width."""
         x = super().finish(x, width, name, active)
         if (self.block.op, width) == ("mbconv", "mid_filters"):
             return x  # see depthwise
-        return self._mask(x, width, ("c",), {}, f"{name}_mask")
+        self._waiting = self._mask(x.shape[-1], width, ("c",), {})
+        return x if active else self._masked(x, name)
 
     def depthwise(self, x: Tensor, *, name: str) -> Tensor:
         """As without choices, and the mask of the expanded width.
@@ -87,7 +101,9 @@ class SuperBlockBuilder(BlockBuilder):
         The expansion needs none: its channels do not meet before. Two in a row would also hide an absent
         channel from the gradient, which the one multiplies by the other's 0.
         """
-        return self._mask(super().depthwise(x, name=name), "mid_filters", ("in", "e"), {}, f"{name}_mask")
+        x = super().depthwise(x, name=name)
+        self._waiting = self._mask(x.shape[-1], "mid_filters", ("in", "e"), {})
+        return x
 
     def activate(self, x: Tensor, name: str) -> Tensor:
         """The convex combination of the activations; all of them keep 0 at 0, so absent channels stay absent."""
@@ -95,8 +111,7 @@ class SuperBlockBuilder(BlockBuilder):
         if choice.chances is None:
             return super().activate(x, name)
         names = [ACTIVATIONS[str(value)] for value in choice.values]
-        active = [layers.Activation(value, name=f"{self.prefix}_{name}_{value}")(x) for value in names]
-        return WeightedSum(name=f"{self.prefix}_{name}_act")(active, choice.chances)
+        return MixedActivation(names, name=f"{self.prefix}_{name}_act")(x, choice.chances)
 
     def pool(self, x: Tensor) -> Tensor:
         """The convex combination of max-pooling with each kernel."""
@@ -110,15 +125,22 @@ class SuperBlockBuilder(BlockBuilder):
         return WeightedSum(name=self.prefix)(pooled, choice.chances)
 
     def squeeze_gate(self, pooled: Tensor) -> Tensor:
-        """The convex combination of the gates of each squeeze ratio, which is 1 for ratio 0."""
+        """The convex combination of the gates of each squeeze ratio, which is 1 for ratio 0; times the mask."""
+        present = self._taken()
+        if present is not None:
+            pooled = pooled * present
         choice = self.decisions["se"]
         hidden = self._dense(self.block.squeeze_filters, "relu", "se_reduce")(pooled)
         expand = self._dense(pooled.shape[-1], "sigmoid", "se_expand")
         gates = []
-        for index, ratio in enumerate(choice.values):
-            squeezed = self._mask(hidden, "squeeze_filters", ("in",), {"se": ratio}, f"se_mask{index}")
+        for ratio in choice.values:
+            mask = self._mask(hidden.shape[-1], "squeeze_filters", ("in",), {"se": ratio}) if ratio else None
+            squeezed = hidden if mask is None else hidden * mask
             gates.append(expand(squeezed) if ratio else ops.ones_like(pooled))
-        return gates[0] if choice.chances is None else WeightedSum(name=f"{self.prefix}_se_gate")(gates, choice.chances)
+        gate = gates[0]
+        if choice.chances is not None:
+            gate = WeightedSum(name=f"{self.prefix}_se_gate")(gates, choice.chances)
+        return gate if present is None else gate * present
 
     def residual(self, out: Tensor, x: Tensor) -> Tensor:
         """As without choices; where these decide between identity and projection (or nothing), both by their chance."""
@@ -134,11 +156,16 @@ class SuperBlockBuilder(BlockBuilder):
         shortcut = WeightedSum(name=f"{self.prefix}_shortcuts")(list(paths), ops.stack(weights))
         return layers.Add(name=f"{self.prefix}_add")([out, shortcut])
 
-    def _conv(self, x: Tensor, filters: int, kernel: int, stride: int, name: str) -> Tensor:
-        choice = self.decisions["k"]
-        if choice.chances is None or kernel == 1:  # a choice has a larger one, so this is a 1x1 beside it
-            return super()._conv(x, filters, kernel, stride, name)
-        return EntangledConv2D(filters, choice.values, strides=stride, **self._weights(name))(x, choice.chances)
+    def _convolve(self, x: Tensor, filters: int, kernel: int, stride: int, name: str) -> Tensor:
+        choice, present = self.decisions["k"], self._taken()
+        sizes, chances = choice.values, choice.chances
+        if chances is None or kernel == 1:  # a choice has a larger one, so this is a 1x1 beside it
+            if present is None:
+                return super()._convolve(x, filters, kernel, stride, name)
+            sizes, chances = (kernel,), ops.ones(1)
+        if present is not None:
+            chances = ops.reshape(chances, (-1, 1)) * ops.reshape(present, (1, -1))
+        return EntangledConv2D(filters, sizes, strides=stride, **self._weights(name))(x, chances)
 
     def _depthwise(self, x: Tensor, name: str) -> Tensor:
         choice = self.decisions["k"]
@@ -152,25 +179,33 @@ class SuperBlockBuilder(BlockBuilder):
         spare = self.block.filters - x.shape[-1]
         return x[..., : self.block.filters] if spare <= 0 else ops.pad(x, [[0, 0]] * 3 + [[0, spare]])
 
-    def _mask(self, x: Tensor, field: str, tokens: Sequence[str], fixed: Mapping[str, Value], name: str) -> Tensor:
-        """The map times the mean of the prefixes that a width has over the decisions it hangs on.
+    def _mask(self, size: int, field: str, tokens: Sequence[str], fixed: Mapping[str, Value]) -> Tensor | None:
+        """The mean of the prefixes that a width has over the decisions it hangs on, (1, 1, 1, size); None if all 1.
 
         Args:
-            x: (B, H, W, C).
+            size: Channels.
             field: The width's name in `Block`.
             tokens: The decisions.
             fixed: What else is picked; every other decision is at its largest, which must not matter.
-            name: Of the layer.
         """
         choices = [self.decisions[token] for token in tokens]
         picks = product(*(choice.values for choice in choices))
         widths = [getattr(self._candidate({**dict(zip(tokens, pick, strict=True)), **fixed}), field) for pick in picks]
-        if min(widths) == x.shape[-1]:
-            return x
-        prefixes = np.arange(x.shape[-1]) < np.array(widths)[:, None]
+        if min(widths) == size:
+            return None
+        prefixes = np.arange(size) < np.array(widths)[:, None]
         table = prefixes.astype("float32").reshape(*(len(choice.values) for choice in choices), 1, 1, 1, -1)
-        mask = expectation(table, [choice.chances for choice in choices])
-        return layers.Multiply(name=f"{self.prefix}_{name}")([x, mask])
+        return expectation(table, [choice.chances for choice in choices])
+
+    def _taken(self) -> Tensor | None:
+        """The mask that waits to be read with the maps, and waits no more."""
+        present, self._waiting = self._waiting, None
+        return present
+
+    def _masked(self, x: Tensor, name: str) -> Tensor:
+        """The maps times the mask that waits, if one does."""
+        present = self._taken()
+        return x if present is None else layers.Multiply(name=f"{self.prefix}_{name}_mask")([x, present])
 
     def _candidate(self, picks: Mapping[str, Value]) -> Block:
         """The first block of the stage as picked; the rest at its largest."""

@@ -11,7 +11,7 @@ from keras import layers
 from ssl_keras.architecture.grammar import Architecture, Stage, Value, parse
 from ssl_keras.architecture.layout import layout
 from ssl_keras.architecture.learnable import check_learnable
-from ssl_keras.networks.blocks import BUILDERS, Tensor
+from ssl_keras.networks.blocks import Tensor
 from ssl_keras.networks.choices import Choices
 from ssl_keras.networks.encoder import GRAMMAR_VERSION, Encoder, check_grammar, checked_shape, config_of, normalization
 from ssl_keras.networks.entangled import WeightedSum
@@ -186,7 +186,7 @@ def _chain(
     ends = [x]
     for repeat, prefix in enumerate(prefixes):
         build = SuperBlockBuilder(stage, repeat, decisions, prefix=prefix, synchronized=synchronized, seed=seed)
-        ends.append(BUILDERS[stage.op](ends[-1], build))
+        ends.append(build(ends[-1]))
         decisions = {**decisions, "in": decisions.get("c", decisions["in"])}
     depth = decisions["r"]
     if depth.chances is None:

@@ -111,6 +111,27 @@ def test_kernels_pad_as_the_smaller_ones_would(op, stride):
             np.testing.assert_allclose(supernet(x, choices), encoder(x), **TOLERANCE)
 
 
+def test_soft_masks_multiply_the_maps():
+    """By hand: what reads channels of which some may be absent reads them times how likely they are."""
+    supernet = build("conv_c4 | basic_k3_c{2,4}", (6, 6, 3))
+    layer, x = supernet.network.get_layer, images(2, 6, 6, 3)
+    share = np.array([1, 1, 0.7, 0.7], "float32")  # the third and fourth channel exist by the wider choice
+
+    def norm(x, name):
+        return layer(name)(x, training=True)
+
+    def conv(x, name):
+        return tf.nn.conv2d(x, layer(name).kernel, 1, "SAME")
+
+    start = tf.nn.relu(norm(conv(layer("normalization")(x), "stage1_block1_conv"), "stage1_block1_conv_bn"))
+    out = tf.nn.relu(norm(conv(start, "stage2_block1_conv1"), "stage2_block1_conv1_bn")) * share
+    out = norm(conv(out, "stage2_block1_conv2"), "stage2_block1_conv2_bn") * share
+    projected = norm(conv(start, "stage2_block1_shortcut"), "stage2_block1_shortcut_bn") * share
+    out = tf.nn.relu(out + 0.7 * start + 0.3 * projected)
+    soft = supernet(x, {"stage2.c": np.array([0.3, 0.7], "float32")}, training=True)
+    np.testing.assert_allclose(soft, tf.reduce_mean(out, [1, 2]), **TOLERANCE)
+
+
 def test_sizes_that_are_open_until_run_time():
     supernet = build("conv_k{1,3}_s2_c4 | mbconv_k{1,5}_s3_e2_c4")
     sizes = tf.TensorSpec((None, None, None, 3))

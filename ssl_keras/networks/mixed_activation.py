@@ -1,0 +1,65 @@
+"""The convex combination of activations, which computes only the one that is picked where one is."""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import keras
+import tensorflow as tf
+from keras import layers
+
+Tensor = Any
+
+
+@keras.saving.register_keras_serializable("ssl_keras")
+class MixedActivation(layers.Layer):
+    """Maps x and probabilities (n,) to sum_i probabilities_i · activation_i(x).
+
+    Of probabilities that are 1 and 0, values and the gradient of the maps are those of one activation and cost as
+    much. The gradient of the probabilities is that of the sum all the same, as straight-through choices need it.
+
+    Args:
+        activations: The n names, as Keras knows them.
+        **kwargs: As of ``keras.layers.Layer``.
+    """
+
+    def __init__(self, activations: Sequence[str], **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.activations = tuple(activations)
+
+    def call(self, inputs: Tensor, chances: Tensor) -> Tensor:
+        """The combination, of the maps' shape."""
+        functions = [keras.activations.get(name) for name in self.activations]
+
+        @tf.custom_gradient
+        def mixed(x: Tensor, weights: Tensor) -> Any:
+            def blended(x: Tensor) -> Tensor:
+                return tf.add_n([function(x) * weights[index] for index, function in enumerate(functions)])
+
+            cases = [*functions, blended]
+            case = tf.where(tf.reduce_max(weights) == 1, tf.argmax(weights, output_type=tf.int32), len(functions))
+
+            def gradient(upstream: Tensor) -> tuple[Tensor, Tensor]:
+                slopes = [partial(_gradient, each, x, upstream) for each in cases]
+                shares = [tf.reduce_sum(upstream * function(x)) for function in functions]
+                return tf.switch_case(case, slopes), tf.stack(shares)
+
+            return tf.switch_case(case, [partial(each, x) for each in cases]), gradient
+
+        return mixed(tf.convert_to_tensor(inputs), tf.convert_to_tensor(chances))
+
+    def compute_output_shape(self, inputs_shape: Any, chances_shape: Any = None) -> Any:
+        """The maps'."""
+        del chances_shape
+        return inputs_shape
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments."""
+        return super().get_config() | {"activations": self.activations}
+
+
+def _gradient(function: Any, x: Tensor, upstream: Tensor) -> Tensor:
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        out = function(x)
+    return tape.gradient(out, x, upstream)
