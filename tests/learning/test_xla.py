@@ -15,7 +15,7 @@ import ssl_keras as sk
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (48, 36, 36, 3), np.uint8)
 VIEWS = sk.Views.preset(32, large=2, small=2)
-SPACE = "conv_s2_c4 | basic_r{0,1}_c4 | basic_s2_c{4,8}_k{3,5} | {basic,mbconv}_k3_c8"
+SPACE = "conv_s2_c4 | basic_r{0,1}_c4 | basic_s2_c{4,8}_k{3,5} | {basic,mbconv}_k3_c8_a{relu,swish}"
 HOST = re.compile(r"callback|infeed|outfeed|\bsend\(|\brecv\(|custom-call[^\n]*[Hh]ost")
 DYNAMIC = re.compile(r"\[[^\]]*<=\d|set-dimension-size|get-dimension-size|dynamic-reshape")
 
