@@ -45,7 +45,7 @@ class EntangledConv2D(_SharedKernel, layers.Conv2D):
     """A convolution whose kernel sizes share one kernel: each is the centre of the largest.
 
     Called with maps (B, H, W, C) and the probabilities of the kernel sizes, (n,) or for each channel that comes in
-    (n, C). With these it also masks: a channel whose probabilities are all 0 counts as 0.
+    (n, C). The latter may be scaled by a mask of the channels, which then acts as if on the maps.
 
     Args:
         filters: Channels that it puts out.

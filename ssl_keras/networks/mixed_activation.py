@@ -16,7 +16,8 @@ class MixedActivation(layers.Layer):
     """Maps x and probabilities (n,) to sum_i probabilities_i · activation_i(x).
 
     Of probabilities that are 1 and 0, values and the gradient of the maps are those of one activation and cost as
-    much. The gradient of the probabilities is that of the sum all the same, as straight-through choices need it.
+    much. The gradient of the probabilities is that of the sum all the same, as straight-through choices need it. NOTE:
+    there is no second derivative by maps and probabilities.
 
     Args:
         activations: The n names, as Keras knows them.
@@ -24,7 +25,7 @@ class MixedActivation(layers.Layer):
     """
 
     def __init__(self, activations: Sequence[str], **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+        super().__init__(autocast=False, **kwargs)  # probabilities stay float32, so that only a 1 counts as one
         self.activations = tuple(activations)
 
     def call(self, inputs: Tensor, chances: Tensor) -> Tensor:
@@ -34,15 +35,16 @@ class MixedActivation(layers.Layer):
         @tf.custom_gradient
         def mixed(x: Tensor, weights: Tensor) -> Any:
             def blended(x: Tensor) -> Tensor:
-                return tf.add_n([function(x) * weights[index] for index, function in enumerate(functions)])
+                shares = tf.unstack(tf.cast(weights, x.dtype))
+                return tf.add_n([function(x) * share for function, share in zip(functions, shares, strict=True)])
 
             cases = [*functions, blended]
             case = tf.where(tf.reduce_max(weights) == 1, tf.argmax(weights, output_type=tf.int32), len(functions))
 
             def gradient(upstream: Tensor) -> tuple[Tensor, Tensor]:
                 slopes = [partial(_gradient, each, x, upstream) for each in cases]
-                shares = [tf.reduce_sum(upstream * function(x)) for function in functions]
-                return tf.switch_case(case, slopes), tf.stack(shares)
+                along = [tf.reduce_sum(tf.cast(upstream * function(x), weights.dtype)) for function in functions]
+                return tf.switch_case(case, slopes), tf.stack(along)
 
             return tf.switch_case(case, [partial(each, x) for each in cases]), gradient
 

@@ -75,34 +75,28 @@ class SuperBlockBuilder(BlockBuilder):
             block = replace(block, repeat=repeat, stride=1, shortcut="identity")
         super().__init__(block, synchronized=synchronized, seed=seed)
         self.prefix = prefix
-        self._waiting: Tensor | None = None
+        self._pending_mask: Tensor | None = None
 
     def __call__(self, x: Tensor) -> Tensor:
         """The block on maps (B, H, W, C)."""
-        return self._masked(BUILDERS[self.block.op](x, self), "out")
-
-    def conv(self, x: Tensor, width: Width, *, groups: int = 1, name: str, **kwargs: Any) -> Tensor:
-        """As without choices; where maps are split into groups, the mask that waits is not."""
-        if groups > 1:
-            x = self._masked(x, f"{name}_groups")
-        return super().conv(x, width, groups=groups, name=name, **kwargs)
+        return self._apply_pending(BUILDERS[self.block.op](x, self), "out")
 
     def finish(self, x: Tensor, width: Width, name: str, active: bool) -> Tensor:
-        """Batch normalisation, the activation where ``active``, and the mask of the width."""
+        """Batch normalisation and the activation where ``active``, after which the mask of the width is pending."""
         x = super().finish(x, width, name, active)
         if (self.block.op, width) == ("mbconv", "mid_filters"):
             return x  # see depthwise
-        self._waiting = self._mask(x.shape[-1], width, ("c",), {})
-        return x if active else self._masked(x, name)
+        self._leave_pending(self._mask(x.shape[-1], width, ("c",), {}))
+        return x if active else self._apply_pending(x, name)
 
     def depthwise(self, x: Tensor, *, name: str) -> Tensor:
-        """As without choices, and the mask of the expanded width.
+        """As without choices, after which the mask of the expanded width is pending.
 
         The expansion needs none: its channels do not meet before. Two in a row would also hide an absent
         channel from the gradient, which the one multiplies by the other's 0.
         """
         x = super().depthwise(x, name=name)
-        self._waiting = self._mask(x.shape[-1], "mid_filters", ("in", "e"), {})
+        self._leave_pending(self._mask(x.shape[-1], "mid_filters", ("in", "e"), {}))
         return x
 
     def activate(self, x: Tensor, name: str) -> Tensor:
@@ -125,22 +119,22 @@ class SuperBlockBuilder(BlockBuilder):
         return WeightedSum(name=self.prefix)(pooled, choice.chances)
 
     def squeeze_gate(self, pooled: Tensor) -> Tensor:
-        """The convex combination of the gates of each squeeze ratio, which is 1 for ratio 0; times the mask."""
-        present = self._taken()
-        if present is not None:
-            pooled = pooled * present
+        """The convex combination of the gates of each squeeze ratio, which is 1 for ratio 0; times what is pending."""
+        mask = self._take_pending()
+        if mask is not None:
+            pooled = pooled * mask
         choice = self.decisions["se"]
         hidden = self._dense(self.block.squeeze_filters, "relu", "se_reduce")(pooled)
         expand = self._dense(pooled.shape[-1], "sigmoid", "se_expand")
         gates = []
         for ratio in choice.values:
-            mask = self._mask(hidden.shape[-1], "squeeze_filters", ("in",), {"se": ratio}) if ratio else None
-            squeezed = hidden if mask is None else hidden * mask
+            narrower = self._mask(hidden.shape[-1], "squeeze_filters", ("in",), {"se": ratio}) if ratio else None
+            squeezed = hidden if narrower is None else hidden * narrower
             gates.append(expand(squeezed) if ratio else ops.ones_like(pooled))
         gate = gates[0]
         if choice.chances is not None:
             gate = WeightedSum(name=f"{self.prefix}_se_gate")(gates, choice.chances)
-        return gate if present is None else gate * present
+        return gate if mask is None else gate * mask
 
     def residual(self, out: Tensor, x: Tensor) -> Tensor:
         """As without choices; where these decide between identity and projection (or nothing), both by their chance."""
@@ -157,14 +151,14 @@ class SuperBlockBuilder(BlockBuilder):
         return layers.Add(name=f"{self.prefix}_add")([out, shortcut])
 
     def _convolve(self, x: Tensor, filters: int, kernel: int, stride: int, name: str) -> Tensor:
-        choice, present = self.decisions["k"], self._taken()
+        choice, mask = self.decisions["k"], self._take_pending()
         sizes, chances = choice.values, choice.chances
         if chances is None or kernel == 1:  # a choice has a larger one, so this is a 1x1 beside it
-            if present is None:
+            if mask is None:
                 return super()._convolve(x, filters, kernel, stride, name)
-            sizes, chances = (kernel,), ops.ones(1)
-        if present is not None:
-            chances = ops.reshape(chances, (-1, 1)) * ops.reshape(present, (1, -1))
+            sizes, chances = (kernel,), ops.reshape(mask, (1, -1))
+        elif mask is not None:
+            chances = ops.reshape(chances, (-1, 1)) * ops.reshape(mask, (1, -1))
         return EntangledConv2D(filters, sizes, strides=stride, **self._weights(name))(x, chances)
 
     def _depthwise(self, x: Tensor, name: str) -> Tensor:
@@ -197,15 +191,20 @@ class SuperBlockBuilder(BlockBuilder):
         table = prefixes.astype("float32").reshape(*(len(choice.values) for choice in choices), 1, 1, 1, -1)
         return expectation(table, [choice.chances for choice in choices])
 
-    def _taken(self) -> Tensor | None:
-        """The mask that waits to be read with the maps, and waits no more."""
-        present, self._waiting = self._waiting, None
-        return present
+    def _leave_pending(self, mask: Tensor | None) -> None:
+        """Leaves a mask of the maps just made to what reads them: a kernel, a gate, or the block's end."""
+        assert self._pending_mask is None, "nothing read the maps of the mask before"
+        self._pending_mask = mask
 
-    def _masked(self, x: Tensor, name: str) -> Tensor:
-        """The maps times the mask that waits, if one does."""
-        present = self._taken()
-        return x if present is None else layers.Multiply(name=f"{self.prefix}_{name}_mask")([x, present])
+    def _take_pending(self) -> Tensor | None:
+        """The mask of the maps that are read now, which is no longer pending."""
+        mask, self._pending_mask = self._pending_mask, None
+        return mask
+
+    def _apply_pending(self, x: Tensor, name: str) -> Tensor:
+        """The maps times their mask, if one is pending."""
+        mask = self._take_pending()
+        return x if mask is None else layers.Multiply(name=f"{self.prefix}_{name}_mask")([x, mask])
 
     def _candidate(self, picks: Mapping[str, Value]) -> Block:
         """The first block of the stage as picked; the rest at its largest."""

@@ -2,6 +2,7 @@
 
 import math
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -54,9 +55,28 @@ def test_values_and_gradients_are_those_of_the_formulas(chances, graph):
     np.testing.assert_allclose(of_chances, values @ up, err_msg="every activation's, picked or not", **close)
 
 
-def test_what_is_picked_is_all_that_is_computed():
-    """An activation that would spoil everything, were it computed, is not."""
-    layer, x = MixedActivation(("relu", "silu")), tf.constant([-1e30, 2.0, np.inf])
-    hard = layer(x, tf.constant([1.0, 0.0])).numpy()
-    np.testing.assert_array_equal(hard, [0, 2, np.inf])
-    assert np.isnan(layer(tf.constant([-np.inf]), tf.constant([0.5, 0.5])).numpy()), "so this test can fail"
+def test_what_is_picked_is_all_that_is_computed(monkeypatch):
+    """In eager mode, where a function that is called is computed."""
+    called = []
+
+    def known(name):
+        return lambda x: called.append(name) or x
+
+    monkeypatch.setattr(keras.activations, "get", known)
+    layer, x = MixedActivation(("relu", "silu", "gelu")), tf.ones((1, 2))
+    for chances, names in (([0, 1, 0], ["silu"]), ([0.5, 0.5, 0], ["relu", "silu", "gelu"])):
+        called.clear()
+        layer(x, tf.constant(chances, "float32"))
+        assert called == names
+
+
+def test_in_bfloat16_maps_are_rounded_and_probabilities_are_not():
+    layer = MixedActivation(("relu", "silu"), dtype="mixed_bfloat16")
+    x, p = tf.constant([[-2.0, 1.0, 3.0]], tf.bfloat16), tf.constant([0.999, 0.001])  # rounds to 1
+    with tf.GradientTape() as tape:
+        tape.watch(p)
+        out = layer(x, p)
+    assert out.dtype == tf.bfloat16
+    assert out.numpy()[0, 0] < 0, "the second activation takes part"
+    gradient = tape.gradient(out, p)
+    np.testing.assert_allclose(gradient, [4, -2 / (1 + np.exp(2)) + 1 / (1 + np.exp(-1)) + 3 / (1 + np.exp(-3))], 1e-2)

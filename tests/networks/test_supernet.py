@@ -15,6 +15,7 @@ import ssl_keras as sk
 from ssl_keras.architecture.grammar import ACTIVATIONS, ArchitectureError, parse
 from ssl_keras.networks import blocks
 from ssl_keras.networks.recalibration import recalibrate
+from ssl_keras.networks.superblocks import SuperBlockBuilder
 
 TOLERANCE = {"rtol": 1e-4, "atol": 1e-5}  # sums of the same numbers and zeros, in another order
 
@@ -132,6 +133,44 @@ def test_soft_masks_multiply_the_maps():
     np.testing.assert_allclose(soft, tf.reduce_mean(out, [1, 2]), **TOLERANCE)
 
 
+@pytest.mark.parametrize("text", SPACES.values(), ids=SPACES)
+def test_a_mask_acts_where_it_is_pending_as_it_would_on_the_maps(text, monkeypatch):
+    """Soft choices and their gradients, which a mask that acts twice would change."""
+    supernet = build(text)
+    space, x = supernet.architecture, images(4, 9, 8, 3)
+
+    def outcome(net):
+        chances = {name: tf.constant(row) for name, row in soft(space).items()}
+        with tf.GradientTape() as tape:
+            tape.watch(chances)
+            out = net(x, chances, training=True)
+            loss = tf.reduce_sum(out * images(*out.shape, seed=5))
+        return out, tape.gradient(loss, chances)
+
+    def at_once(self, made, name):
+        return self._apply_pending(made, f"{name}_at_once")
+
+    finish, depthwise = SuperBlockBuilder.finish, SuperBlockBuilder.depthwise
+    monkeypatch.setattr(
+        SuperBlockBuilder,
+        "finish",
+        lambda self, x, width, name, on: at_once(self, finish(self, x, width, name, on), name),
+    )
+    monkeypatch.setattr(
+        SuperBlockBuilder,
+        "depthwise",
+        lambda self, x, *, name: at_once(self, depthwise(self, x, name=name), f"{name}_e"),
+    )
+    plain = sk.build_supernet(text, (9, 8, 3))
+    for layer in plain.network.layers:
+        if layer.weights:
+            layer.set_weights(supernet.network.get_layer(layer.name).get_weights())
+    (out, gradients), (plain_out, plain_gradients) = outcome(supernet), outcome(plain)
+    np.testing.assert_allclose(out, plain_out, **TOLERANCE)
+    for name, gradient in plain_gradients.items():
+        np.testing.assert_allclose(gradients[name], gradient, rtol=1e-3, atol=1e-4, err_msg=name)
+
+
 def test_sizes_that_are_open_until_run_time():
     supernet = build("conv_k{1,3}_s2_c4 | mbconv_k{1,5}_s3_e2_c4")
     sizes = tf.TensorSpec((None, None, None, 3))
@@ -198,7 +237,7 @@ def test_gumbel_samples_follow_the_softmax_and_noise_alone_is_uniform():
 
 
 def test_one_graph_serves_all_choices():
-    supernet = build("conv_c{4,6} | {mbconv,basic}_r{1,2}_k{3,5}_e2_c4")
+    supernet = build("conv_c{4,6} | {mbconv,basic}_r{1,2}_k{3,5}_e2_c4_a{relu,swish}")
     space, x = supernet.architecture, tf.constant(images(2, 9, 8, 3))
     run = tf.function(lambda x, choices: supernet(x, choices, training=True))
     logits = {name: np.zeros(len(values), np.float32) for name, values in space.decisions.items()}
@@ -206,7 +245,8 @@ def test_one_graph_serves_all_choices():
     ways = [soft(space), sk.choices.gumbel_softmax(logits, noise, 0.5), sk.choices.largest(noise)]
     ways += [sk.choices.straight_through(soft(space, 1)), *(sk.choices.one_hot(space, p) for p in all_picks(space))]
     for choices in ways:
-        run(x, {name: tf.constant(vector) for name, vector in choices.items()})
+        out = run(x, {name: tf.constant(vector) for name, vector in choices.items()})
+        np.testing.assert_allclose(out, supernet(x, choices, training=True), **TOLERANCE)
     assert run.experimental_get_tracing_count() == 1
 
 
