@@ -336,7 +336,7 @@ TWO_REPLICAS = """
     for name in ("none", "mirrored"):
         strategy = sk.strategy(name)
         with strategy.scope():
-            supernet = sk.build_supernet("conv_c{4,6} | basic_k{3,5}_c{4,6}", (9, 8, 3))
+            supernet = sk.build_supernet("conv_c{4,6} | basic_k{3,5}_c{4,6}_a{relu,swish}", (9, 8, 3))
             logits = {key: tf.Variable(tf.zeros(2), aggregation=tf.VariableAggregation.SUM)
                       for key in supernet.architecture.decisions}
 
@@ -364,7 +364,7 @@ def test_each_replica_differentiates_its_own_choices():
 
 
 def test_a_supernet_survives_saving(tmp_path):
-    supernet = build("conv_c{4,6} | {mbconv,basic}_k{3,5}_se0.5_c4")
+    supernet = build("conv_c{4,6} | {mbconv,basic}_k{3,5}_se0.5_c4_a{relu,swish}")
     supernet.save(tmp_path / "s.keras")
     loaded, x = sk.load(tmp_path / "s.keras"), images(2, 9, 8, 3)
     choices = soft(supernet.architecture)
