@@ -15,8 +15,8 @@ embedding alone helps a linear classifier. A ResNet-18 of the budget has about t
 MobileNetV2 five times as many, so there is one with as few. The network like a ResNet-50 may cost 2.5 times as much.
 The trials gave each kind of network the same rates (linear on held-out training images, rate 0.4 and 0.8: ResNet-18
 40.7 and 39.8 %, MobileNetV2 32.2 and 33.6, random 45.9 and 45.4); each learns at its kind's better one. What searches
-found is added as it is found; "learned" was found on both sets, on CIFAR-10 with seeds 0 and 1 and with labels. Searches of the
-earlier warm-up began as the largest network alone.
+found is added as it is found; "learned" was found on both sets, on CIFAR-10 with seeds 0 and 1 and with labels.
+Searches of the earlier warm-up began as the largest network alone.
 """
 
 from ssl_keras.configs.ablations.relicv2 import BASE as RELICV2
