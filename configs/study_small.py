@@ -7,8 +7,9 @@ trials on CIFAR-10. Sixteen of them are trained with three seeds, which tells ho
 Command:  ssl-keras study study_small, once a core; with --mode simclr --optimization.target-ema none --out
           studies/small_simclr --count 16 for SimCLR
 Hardware: two CPU cores
-Time:     4 to 13 minutes a trial and core (nine of them, while other work ran)
-Result:   unmeasured
+Time:     3 to 19 minutes a trial and core (24 of them, while other work ran)
+Result:   unmeasured but for the pilot, eight networks of three seeds: linear, mean of eleven scenarios, ResNets 34.6 to
+          38.8 %, MobileNets 24.9 to 29.9
 """
 
 from ssl_keras.configs.ablations.relicv2 import BASE
