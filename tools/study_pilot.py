@@ -8,68 +8,62 @@ of the variance is theirs in most scenarios, a longer training is worth more tha
 """
 
 import argparse
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from scipy.stats import f as f_distribution
 
 from ssl_keras.experiments.run_folder import write_json
+from ssl_keras.reports.agreement import Scores, Values, scores
 from ssl_keras.reports.study import filters, read_study
 from ssl_keras.scenarios.results import provenance
 
 GROUPS = ("all networks", "ResNets", "MobileNets")
 
 
-def share_of_networks(runs: list[npt.NDArray[np.float64]]) -> tuple[float, float, float]:
-    """The share of the variance of single trainings that lies between networks, and its 95 % interval.
+def share_of_networks(found: Scores) -> tuple[Values, Values, Values]:
+    """(s,) share of the variance of single trainings that lies between networks, with its 95 % interval.
 
     One-way analysis of variance with random networks (the intraclass correlation, with its F interval); what noise
-    pushes below 0 counts as 0. NOTE: the interval is exact only where all networks were trained equally often.
+    pushes below 0 counts as 0. `agreement.reliability` knows networks that were trained once, too, and so looks at
+    first trainings alone. NOTE: the interval is exact only where all networks were trained equally often.
 
     Args:
-        runs: each network's figures, (seeds,).
+        found: networks that were all trained more than once.
     """
-    counts, means = np.array([len(one) for one in runs]), np.array([one.mean() for one in runs])
-    freedom = len(runs) - 1, counts.sum() - len(runs)
-    within = sum(((one - one.mean()) ** 2).sum() for one in runs) / freedom[1]
-    between = (counts * (means - np.average(means, weights=counts)) ** 2).sum() / freedom[0]
+    runs = [*found.repeats.values()]
+    counts, means = np.array([len(one) for one in runs]), np.array([one.mean(0) for one in runs])
+    freedom = len(runs) - 1, found.freedom
+    offsets = means - np.average(means, axis=0, weights=counts)
+    between = (counts[:, None] * offsets**2).sum(0) / freedom[0]
     each = (counts.sum() - (counts**2).sum() / counts.sum()) / freedom[0]  # trainings a network, of a balanced design
-    ratios = between / within / np.array([1.0, *(f_distribution.ppf(end, *freedom) for end in (0.975, 0.025))])
-    value, low, high = np.maximum(0, (ratios - 1) / (ratios - 1 + each)).tolist()
-    return value, low, high
+
+    def share(quantile: float) -> Values:
+        ratio = between / found.seed_deviation**2 / quantile
+        return np.maximum(0, (ratio - 1) / (ratio - 1 + each))
+
+    return share(1.0), share(f_distribution.ppf(0.975, *freedom)), share(f_distribution.ppf(0.025, *freedom))
 
 
 def table(folder: Path, count: int) -> list[dict[str, Any]]:
     """A row for each scenario, and one that counts where networks are at least half of the variance."""
     judged = read_study(folder).judged
     first = list(dict.fromkeys(row["network"] for row in judged))[:count]
-    scenarios = dict.fromkeys(row["scenario"] for row in judged)
-    groups = {name: [network for network in first if filters()[name](network)] for name in GROUPS}
-    shares = {
-        (scenario, name): share_of_networks([_figures(judged, scenario, network) for network in chosen])
-        for scenario in scenarios
-        for name, chosen in groups.items()
-    }
-    rows: list[dict[str, Any]] = []
-    for scenario in scenarios:
-        runs = [_figures(judged, scenario, network) for network in first]
-        squares = sum(((one - one.mean()) ** 2).sum() for one in runs)
-        noise = np.sqrt(squares / sum(len(one) - 1 for one in runs))
-        row = {"scenario": scenario, "mean, %": f"{np.concatenate(runs).mean():.1f}", "seed to seed": f"{noise:.1f}"}
-        for name in groups:
-            value, low, high = shares[scenario, name]
+    rows = [row for row in judged if row["network"] in first]
+    everyone = scores(rows)
+    shares = {name: share_of_networks(scores(rows, filters()[name])) for name in GROUPS}
+    means = np.concatenate([*everyone.repeats.values()]).mean(0)
+    written: list[dict[str, Any]] = []
+    for place, scenario in enumerate(everyone.scenarios):
+        row = {"scenario": scenario, "mean, %": f"{means[place]:.1f}"}
+        row["seed to seed"] = f"{everyone.seed_deviation[place]:.1f}"
+        for name, parts in shares.items():
+            value, low, high = (part[place] for part in parts)
             row[name] = f"{value:.2f} ({low:.2f} to {high:.2f})"
-        rows.append(row)
-    enough = {name: f"{sum(shares[one, name][0] >= 0.5 for one in scenarios)} of {len(rows)}" for name in groups}
-    return [*rows, {"scenario": "at least 0.50", "mean, %": "–", "seed to seed": "–", **enough}]
-
-
-def _figures(judged: Sequence[Mapping[str, Any]], scenario: str, network: str) -> npt.NDArray[np.float64]:
-    """Of a network's trainings in one scenario."""
-    return np.array([row["value"] for row in judged if (row["scenario"], row["network"]) == (scenario, network)])
+        written.append(row)
+    enough = {name: f"{sum(value >= 0.5)} of {len(written)}" for name, (value, _, _) in shares.items()}
+    return [*written, {"scenario": "at least 0.50", "mean, %": "–", "seed to seed": "–", **enough}]
 
 
 def main() -> None:
