@@ -50,11 +50,6 @@ class MixedActivation(layers.Layer):
 
         return mixed(tf.convert_to_tensor(inputs), tf.convert_to_tensor(chances))
 
-    def compute_output_shape(self, inputs_shape: Any, chances_shape: Any = None) -> Any:
-        """The maps'."""
-        del chances_shape
-        return inputs_shape
-
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""
         return super().get_config() | {"activations": self.activations}
