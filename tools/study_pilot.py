@@ -16,7 +16,7 @@ from scipy.stats import f as f_distribution
 
 from ssl_keras.experiments.run_folder import write_json
 from ssl_keras.reports.agreement import Scores, Values, scores
-from ssl_keras.reports.study import filters, read_study
+from ssl_keras.reports.study_analysis import filters, read_study
 from ssl_keras.scenarios.results import provenance
 
 GROUPS = ("all networks", "ResNets", "MobileNets")

@@ -39,7 +39,8 @@ from ssl_keras.experiments.queue import Queue
 from ssl_keras.experiments.run_folder import check_writable, replacing, same_or_new
 from ssl_keras.experiments.settings import Study, pretraining
 from ssl_keras.experiments.setup import Setup
-from ssl_keras.reports.study import LABEL_FREE, write_study_report
+from ssl_keras.reports.study import write_study_report
+from ssl_keras.reports.study_analysis import LABEL_FREE
 from ssl_keras.scenarios import run as run_scenarios
 from ssl_keras.scenarios import suite
 from ssl_keras.scenarios.evaluation import Answered, open_splits

@@ -1,99 +1,18 @@
-"""A study's folder as a page: do scenarios agree on which network is best, and is there more in it than noise?"""
+"""A study's folder as a page: what its analysis says, in tables and figures."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cache, cached_property
+from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow.parquet as pq
 
-from ssl_keras.architecture.cost import cost
-from ssl_keras.architecture.study import STUDIES, study
 from ssl_keras.reports import agreement, plots, study_plots
-from ssl_keras.reports.agreement import Scores, Values
+from ssl_keras.reports.agreement import Scores
 from ssl_keras.reports.page import ReportError, figure_html, whole_page
 from ssl_keras.reports.results import title
-
-PARTS = ("in all scenarios", "in one scenario", "luck")
-"""What variance is split into."""
-PROTOCOL, METRIC = "linear", "top1"
-"""What the analysis looks at."""
-LABEL_FREE = "label_free"
-"""The protocol of rows that hold scores of embeddings of the training images, without labels."""
-FEW = 5
-"""Networks below which correlations are not worth showing."""
-EVERYONE = "all networks"
-
-Chosen = Callable[[str], bool]
-
-
-@dataclass(frozen=True)
-class StudyResults:
-    """What a study's folder holds.
-
-    Attributes:
-        folder: where.
-        config: as plain JSON types.
-        rows: of the table.
-        failures: reasons by trial.
-    """
-
-    folder: Path
-    config: Mapping[str, Any]
-    rows: Sequence[Mapping[str, Any]]
-    failures: Mapping[str, str]
-
-    @cached_property
-    def judged(self) -> list[Mapping[str, Any]]:
-        """Rows of the protocol and metric that the analysis looks at."""
-        return [row for row in self.rows if row["protocol"] == PROTOCOL and row["metric"] == METRIC]
-
-
-@cache
-def filters() -> dict[str, Chosen]:
-    """Groups of networks that are looked at by themselves, by the words that say which."""
-    published = {name: network for family in STUDIES for name, network in study(family)}
-
-    @cache
-    def params(name: str) -> float:
-        return cost(published[name], (224, 224, 3)).params if name in published else np.nan
-
-    def plain_bottleneck(name: str) -> bool:
-        text = str(published.get(name, ""))
-        return "bottleneck_" in text and "_g" not in text and "_w" not in text
-
-    return {
-        EVERYONE: lambda name: True,
-        "ResNets": lambda name: name.startswith("resnet"),
-        "MobileNets": lambda name: name.startswith("mobilenet"),
-        "bottleneck ResNets of usual width, 12 to 30 M parameters as published (the paper's filter)": (
-            lambda name: plain_bottleneck(name) and 12e6 <= params(name) <= 30e6
-        ),
-        "MobileNets below 10 M parameters as published (the paper's filter)": (
-            lambda name: name.startswith("mobilenet") and params(name) < 10e6
-        ),
-    }
-
-
-def read_study(folder: Path) -> StudyResults:
-    """Reads a study's folder.
-
-    Raises:
-        ReportError: It holds no study, or no finished trial.
-    """
-    if not (folder / "study.json").is_file():
-        raise ReportError(f"{folder} holds no study: there is no study.json")
-    if not (folder / "table.parquet").is_file():
-        raise ReportError(f"{folder} holds no finished trial yet: let ssl-keras study finish one")
-    failures = {
-        path.stem: json.loads(path.read_text())["reason"] for path in sorted((folder / "failed").glob("[!.]*.json"))
-    }
-    rows = pq.read_table(folder / "table.parquet").to_pylist()
-    return StudyResults(folder, json.loads((folder / "study.json").read_text()), rows, failures)
+from ssl_keras.reports.study_analysis import EVERYONE, FEW, PARTS, PROTOCOL, StudyResults, analysis, named, read_study
 
 
 def write_study_report(folder: Path) -> Path:
@@ -109,84 +28,8 @@ def write_study_report(folder: Path) -> Path:
     told = analysis(results)
     (folder / "analysis.json").write_text(json.dumps(told, indent=1, allow_nan=False) + "\n", encoding="utf-8")
     page = folder / "report.html"
-    page.write_text(_page(results, found, told["groups"], _figures(results, found)), encoding="utf-8")
+    page.write_text(_page(results, found, told, _figures(results, found)), encoding="utf-8")
     return page
-
-
-def analysis(results: StudyResults) -> dict[str, Any]:
-    """Every figure of the page, as plain JSON types."""
-    groups = {words: agreement.scores(results.judged, chosen) for words, chosen in filters().items()}
-    return {
-        "protocol": PROTOCOL,
-        "groups": {words: _group(results, found) for words, found in groups.items() if len(found.networks) >= FEW},
-    }
-
-
-def _group(results: StudyResults, found: Scores) -> dict[str, Any]:
-    share, low, high = (part.tolist() for part in agreement.reliability(found)) if found.freedom else ([], [], [])
-    told: dict[str, Any] = {
-        "networks": len(found.networks),
-        "repeated networks": len(found.repeats),
-        "scenarios": found.scenarios,
-        "mean": found.single.mean(0).tolist(),
-        "deviation between networks": found.single.std(0, ddof=1).tolist(),
-        "best": [found.networks[index] for index in found.single.argmax(0)],
-        "scores without labels": _label_free(results, found),
-    }
-    if len(found.scenarios) > 1:
-        told |= {name: _correlation(found, name, np.array(share)) for name in agreement.CORRELATIONS}
-    if found.freedom:
-        told["deviation between seeds"] = found.seed_deviation.tolist()
-        told["share of networks"] = {"value": share, "low": low, "high": high}
-        told["could be the best, by scenario"] = agreement.near_best(found).sum(0).tolist()
-    if len(found.repeats) > 2 and len(found.scenarios) > 1:
-        told["variance"] = _variance(found)
-        told["regret of one for all, by the training that chose"] = agreement.regret_of_choice(
-            agreement.stacked(found)
-        ).tolist()
-    return told
-
-
-def _variance(found: Scores) -> dict[str, list[float]]:
-    """Shares of variance, each with its interval over the repeated networks."""
-    runs = agreement.stacked(found)
-    low, high = agreement.middle(agreement.resampled(runs, agreement.variance_parts))
-    values = agreement.variance_parts(runs)
-    return {name: [float(part[place]) for part in (values, low, high)] for place, name in enumerate(PARTS)}
-
-
-def _correlation(found: Scores, name: str, share: Values) -> dict[str, Any]:
-    """Of every pair and of the mean of pairs, with intervals over networks, and what luck leaves of perfect ones."""
-    statistic = agreement.CORRELATIONS[name]
-    value, draws = statistic(found.single), agreement.resampled(found.single, statistic)
-    low, high = agreement.middle(draws)
-    ends = agreement.middle(agreement.mean_of_pairs(draws))
-    told = {
-        "value": value.tolist(),
-        "low": low.tolist(),
-        "high": high.tolist(),
-        "mean of pairs": [float(part) for part in (agreement.mean_of_pairs(value), *ends)],
-    }
-    if len(share):
-        most = agreement.SEEN_AS[name](agreement.ceiling(share))
-        told |= {"ceiling": most.tolist(), "ceiling, mean of pairs": float(agreement.mean_of_pairs(most))}
-    return told
-
-
-def _label_free(results: StudyResults, found: Scores) -> dict[str, list[float]]:
-    """Spearman's correlation of each score with the mean accuracy over scenarios, and its interval over networks."""
-    held: dict[str, dict[str, float]] = {}
-    for row in results.rows:
-        if row["protocol"] == LABEL_FREE and row["value"] is not None:
-            held.setdefault(row["metric"], {}).setdefault(row["network"], row["value"])
-    told = {}
-    for score, values in held.items():
-        if set(values) < set(found.networks):
-            continue
-        pairs = np.stack([[values[name] for name in found.networks], found.single.mean(1)], axis=1)
-        ends = agreement.middle(agreement.resampled(pairs, lambda both: agreement.spearman(both)[0, 1]))
-        told[score] = [float(agreement.spearman(pairs)[0, 1]), *(float(end) for end in ends)]
-    return told
 
 
 def _figures(results: StudyResults, found: Scores) -> dict[str, dict[str, bytes]]:
@@ -204,6 +47,7 @@ def _figures(results: StudyResults, found: Scores) -> dict[str, dict[str, bytes]
 
 
 def _drawn(found: Scores, ink: plots.Ink) -> dict[str, Any]:
+    marked = named(found)
     if len(found.networks) < FEW or len(found.scenarios) < 2:
         return {}
     return {
@@ -213,8 +57,8 @@ def _drawn(found: Scores, ink: plots.Ink) -> dict[str, Any]:
             )
             for name, statistic in agreement.CORRELATIONS.items()
         },
-        "ranks": study_plots.rank_map(found, ink),
-        **study_plots.over_facts(found, ink),
+        "ranks": study_plots.rank_map(found, marked, ink),
+        **study_plots.over_facts(found, marked, ink),
     }
 
 
@@ -235,9 +79,9 @@ def headline(found: Scores, groups: Mapping[str, Any]) -> str:
 
 
 def _page(
-    results: StudyResults, found: Scores, groups: Mapping[str, Any], figures: Mapping[str, Mapping[str, bytes]]
+    results: StudyResults, found: Scores, told: Mapping[str, Any], figures: Mapping[str, Mapping[str, bytes]]
 ) -> str:
-    config = results.config
+    config, groups = results.config, told["groups"]
     trainings = len({(row["network"], row["seed"]) for row in results.rows})
     facts = {
         "Networks": str(len(found.networks)),
@@ -251,7 +95,14 @@ def _page(
     top = f"""<header><h1>ssl_keras · study</h1><p class="headline">{escape(headline(found, groups))}</p>
 <dl class="facts">{shown}</dl></header>
 """
-    answers = _best(found), _noise(found, groups), _agreement(groups, found, figures), _costs(figures), _scores(groups)
+    answers = (
+        _best(found),
+        _noise(found, groups),
+        _agreement(groups, found, figures),
+        _named(told["named"], found),
+        _costs(figures),
+        _scores(groups),
+    )
     return whole_page(results.folder.resolve().name, "".join((top, *answers, _rest(results))))
 
 
@@ -344,6 +195,34 @@ groups are stated; intervals are over networks.</p>
 <div class="curves">{maps}</div>
 {figure_html(figures["ranks"], "bars", "Place of every network in every scenario")}
 <p class="soft">Place of every network in every scenario, darker is better; networks by their mean place.</p></section>
+"""
+
+
+def _named(standings: Mapping[str, Any], found: Scores) -> str:
+    rows = [
+        (
+            name,
+            f"{stands['macs'] / 1e6:.1f}",
+            ", ".join(f"{mean:.1f}" for mean in stands["means of trainings"]),
+            f"{stands['ahead of it']} of {stands['drawn']}",
+            f"{stands['ahead of it that cost no more']} of {stands['drawn that cost no more']}",
+            "{:+.1f} ({:+.1f} to {:+.1f})".format(*stands["lead over the mean"]),
+            f"{stands['lead over the best']:+.1f}",
+            f"{stands['scenarios where it could be the best']} of {stands['scenarios']}"
+            if found.freedom
+            else "not known",
+        )
+        for name, stands in standings.items()
+        if stands
+    ]
+    if not rows:
+        return ""
+    heads = ("network", "multiply-adds, M", "mean of scenarios, %", "ahead of it", "of those that cost no more")
+    leads = ("lead over the mean", "over the best", "scenarios where it could be the best")
+    return f"""<section><h2>Named networks beside the drawn ones</h2>
+<p>Accuracy as the mean over scenarios, of every training; all else compares first trainings. The interval is over the
+drawn networks. The best of many single trainings is told better than it is.</p>
+{_table((*heads, *leads), rows)}</section>
 """
 
 

@@ -1,7 +1,8 @@
 """Figures of a study."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from itertools import cycle
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -15,6 +16,8 @@ from ssl_keras.reports.plots import COLORS, Ink, blank, dress, shades
 
 KINDS = {"basic": COLORS[0], "bottleneck": COLORS[3], "mbconv": COLORS[5], "mixed": COLORS[1]}
 """Blocks that a network is made of, and their colour."""
+STARS = ("*", "P", "X", "D")
+"""Marks of networks that are to be found among the others."""
 PANELS = 4
 """Panels side by side."""
 LABELS = {"params": "parameters, M", "macs": "multiply-adds, M", "top_bottom": "parameters, top over bottom"}
@@ -46,8 +49,8 @@ def correlation_map(correlations: Values, names: tuple[str, ...], title: str, in
     return figure
 
 
-def panels(found: Scores, across: Values, label: str, ink: Ink, *, logarithmic: bool) -> Figure:
-    """Accuracy of every network in every scenario over a number (n,), one panel a scenario."""
+def panels(found: Scores, across: Values, label: str, marked: Sequence[str], ink: Ink, *, logarithmic: bool) -> Figure:
+    """Accuracy of every network in every scenario over a number (n,), one panel a scenario; stars for those marked."""
     rows = math.ceil(len(found.scenarios) / PANELS)
     figure = Figure(figsize=(9.2, 0.5 + 2.0 * rows), layout="constrained")
     FigureCanvasAgg(figure)
@@ -61,6 +64,10 @@ def panels(found: Scores, across: Values, label: str, ink: Ink, *, logarithmic: 
             mine = np.array([one == name for one in kinds])
             values = found.single[mine, place]
             axes.scatter(across[mine], values, s=11, color=KINDS[name], alpha=0.75, linewidths=0, label=name)
+        for name, star in zip(marked, cycle(STARS), strict=False):
+            index = found.networks.index(name)
+            style = {"s": 70, "color": KINDS[kinds[index]], "edgecolors": ink.text, "linewidths": 0.9, "zorder": 3}
+            axes.scatter(across[index], found.single[index, place], marker=star, label=name, **style)
         dress(axes, ink, 8)
         axes.grid(axis="y", color=ink.grid)
         axes.set_title(found.scenarios[place], x=0, loc="left", fontsize=9, color=ink.text)
@@ -73,7 +80,7 @@ def panels(found: Scores, across: Values, label: str, ink: Ink, *, logarithmic: 
             axes.xaxis.set_minor_locator(NullLocator())
     figure.supxlabel(label, fontsize=9, color=ink.text)
     handles, names = grid[0].get_legend_handles_labels()
-    figure.legend(handles, names, loc="outside upper left", ncols=4, frameon=False, labelcolor=ink.text, fontsize=9)
+    figure.legend(handles, names, loc="outside upper left", ncols=6, frameon=False, labelcolor=ink.text, fontsize=9)
     return figure
 
 
@@ -84,27 +91,29 @@ def _noise_bar(axes: Axes, noise: float, ink: Ink) -> None:
     axes.set_ylim(low, high)
 
 
-def rank_map(found: Scores, ink: Ink) -> Figure:
-    """The place of every network in every scenario, networks by their mean place; darker is better."""
+def rank_map(found: Scores, marked: Sequence[str], ink: Ink) -> Figure:
+    """The place of every network in every scenario, networks by their mean place; darker is better, marked are bold."""
     places = ranks(found.single)
     order = np.argsort(places.mean(1))
     figure, axes = blank(6.4, 1.4 + 0.13 * len(order), ink)
     axes.imshow(1 - (places[order] - 1) / max(1, len(order) - 1), cmap=shades(), vmin=0, vmax=1, aspect="auto")
     axes.set_xticks(range(len(found.scenarios)), found.scenarios, rotation=60, ha="right", rotation_mode="anchor")
     axes.set_yticks(range(len(order)), [found.networks[index] for index in order], fontsize=5 if len(order) > 40 else 7)
+    for tick in axes.get_yticklabels():
+        tick.set_fontweight("bold" if tick.get_text() in marked else "normal")
     axes.tick_params(axis="x", labelsize=8)
     axes.spines[:].set_visible(False)
     return figure
 
 
-def over_facts(found: Scores, ink: Ink) -> Mapping[str, Figure]:
+def over_facts(found: Scores, marked: Sequence[str], ink: Ink) -> Mapping[str, Figure]:
     """`panels` over the reference scenario and over every fact, by file name."""
     figures = {
         f"accuracy-over-{found.scenarios[0].replace('/', '-')}": panels(
-            found, found.single[:, 0], f"{found.scenarios[0]}, top-1 %", ink, logarithmic=False
+            found, found.single[:, 0], f"{found.scenarios[0]}, top-1 %", marked, ink, logarithmic=False
         )
     }
     for name, label in LABELS.items():
         across = found.fact(name) / UNITS[name]
-        figures[f"accuracy-over-{name}"] = panels(found, across, label, ink, logarithmic=True)
+        figures[f"accuracy-over-{name}"] = panels(found, across, label, marked, ink, logarithmic=True)
     return figures

@@ -28,7 +28,8 @@ from ssl_keras.experiments.run_folder import write_json
 from ssl_keras.experiments.settings import Heads, Study
 from ssl_keras.experiments.study import StudySetup, costs, networks, place_of_images, write_table
 from ssl_keras.reports.page import ReportError
-from ssl_keras.reports.study import filters, write_study_report
+from ssl_keras.reports.study import write_study_report
+from ssl_keras.reports.study_analysis import filters
 from ssl_keras.scenarios import suite
 
 SMALL = Study(
@@ -223,19 +224,24 @@ def test_what_no_trial_could_be_judged_by_is_refused(fields, said, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+def trial_file(folder, name, architecture, seed, values):
+    """A trial's file, as if it had been trained and reached these values."""
+    rows = [
+        {"scenario": scenario, "protocol": "linear", "metric": "top1", "value": value,
+         "low": 0.0, "high": 100.0, "n_train": 9, "n_test": 9}
+        for scenario, value in values.items()
+    ]  # fmt: skip
+    result = {"network": name, "architecture": str(architecture), "seed": seed, "mode": "relicv2", "passes": 1}
+    written = result | costs(architecture, 32) | {"rows": rows, "label_free": {"RankMe": values["x/y"]}}
+    write_json(folder / "finished" / f"{name}-seed{seed}.json", written)
+
+
 def test_a_page_of_many_networks_has_all_it_promises(tmp_path):
     rng = np.random.default_rng(0)
     for index, (name, architecture) in enumerate(families.study("mobilenet", 8)[:7]):
         for seed in range(2 if index < 4 else 1):
-            result = {"network": name, "architecture": str(architecture), "seed": seed, "mode": "relicv2", "passes": 1}
-            rows = [
-                {"scenario": scenario, "protocol": "linear", "metric": "top1", "value": 40 + index + rng.normal(),
-                 "low": 0.0, "high": 100.0, "n_train": 9, "n_test": 9}
-                for scenario in ("x/y", "z", "flat")
-            ]  # fmt: skip
-            rows[2]["value"] = 33.3
-            written = result | costs(architecture, 32) | {"rows": rows, "label_free": {"RankMe": float(index)}}
-            write_json(tmp_path / "finished" / f"{name}-seed{seed}.json", written)
+            values = {scenario: 40 + index + rng.normal() for scenario in ("x/y", "z")}
+            trial_file(tmp_path, name, architecture, seed, values | {"flat": 33.3})
     write_json(tmp_path / "study.json", to_dict(SMALL))
     write_table(tmp_path, Queue(tmp_path, ()))
     page = write_study_report(tmp_path).read_text()
@@ -245,6 +251,29 @@ def test_a_page_of_many_networks_has_all_it_promises(tmp_path):
     assert sum(value for value, _, _ in told["variance"].values()) == pytest.approx(1)
     names = {path.name for path in (tmp_path / "figures").iterdir()}
     assert {"ranks.svg", "correlation-kendall.png", "accuracy-over-macs.svg", "accuracy-over-x-y.png"} <= names
+
+
+def test_named_networks_are_shown_beside_the_drawn_ones_and_no_others(tmp_path):
+    for index, (name, architecture) in enumerate(families.study("mobilenet", 8)[:6]):
+        trial_file(tmp_path, name, architecture, 0, {"x/y": 10 + index, "z": 30 + index})  # means of 20 to 25
+    for name, text, values in (
+        ("cheap", "conv_c4", {"x/y": 14.5, "z": 34.5}),  # a mean of 24.5: one drawn network is ahead, none is as cheap
+        ("dear", "conv_c64 | basic_r4_c64", {"x/y": 2.0, "z": 40.0}),  # 21: four are ahead, `cheap` is not counted
+    ):
+        for seed in range(2):
+            trial_file(tmp_path, name, parse(text), seed, {key: one + 2 * seed for key, one in values.items()})
+    write_json(tmp_path / "study.json", to_dict(SMALL))
+    write_table(tmp_path, Queue(tmp_path, ()))
+    page = write_study_report(tmp_path).read_text()
+    told = json.loads((tmp_path / "analysis.json").read_text())["named"]
+    assert told.keys() == {"cheap", "dear"} and "Named networks beside the drawn ones" in page
+    counted = ("drawn", "ahead of it", "drawn that cost no more", "ahead of it that cost no more")
+    assert [told["cheap"][key] for key in counted] == [6, 1, 0, 0]
+    assert [told["dear"][key] for key in counted] == [6, 4, 6, 4]
+    assert told["cheap"]["means of trainings"] == [24.5, 26.5]
+    assert told["cheap"]["lead over the best"] == -0.5
+    value, low, high = told["cheap"]["lead over the mean"]
+    assert low < value == 2.0 < high
 
 
 def test_a_folder_without_a_study_has_no_report(tmp_path):
