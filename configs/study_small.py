@@ -2,7 +2,8 @@
 
 Fifty variants of each family (first stage of 8 filters), drawn from the study's (arXiv 2203.08130); all learn from the
 same 12 000 images of tiny_imagenet for as many image-passes, with rate and temperature as chosen for a ResNet-18 in
-trials on CIFAR-10. Sixteen of them are trained with three seeds, which tells how much of a difference is luck.
+trials on CIFAR-10. Sixteen of them are trained with three seeds, which tells how much of a difference is luck. Beside
+them stands, as often, what searches of CIFAR-10 and of tiny_imagenet found without labels (`search_cifar10`).
 
 Command:  ssl-keras study study_small, once a core; with --mode simclr --optimization.target-ema none --out
           studies/small_simclr --count 16 for SimCLR
@@ -16,8 +17,12 @@ from ssl_keras.configs.ablations.relicv2 import BASE
 
 from ssl_keras.experiments.settings import Study
 
+LEARNED = "conv_c8 | basic_c8 | basic_r2_s2_c24 | basic_s2_c48_se0.25 | basic_s2_c80 | conv_k1_c256"
+"""What two of three searches of CIFAR-10 and one of tiny_imagenet found, within 10 M multiply-adds."""
+
 config = Study(
     data="tfds:tiny_imagenet",
+    networks=("resnet", "mobilenet", f"learned = {LEARNED}"),
     count=100,
     repeated=16,
     seeds=(0, 1, 2),

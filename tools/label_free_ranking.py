@@ -35,6 +35,7 @@ from ssl_keras.data.sources import Source, at_most, open_source
 from ssl_keras.experiments.pretrain import fit
 from ssl_keras.experiments.run_folder import write_json
 from ssl_keras.experiments.setup import Schedule, Setup
+from ssl_keras.reports.study_analysis import filters
 from ssl_keras.scenarios.label_free import SCORES, goodness, label_free
 
 LOOKS = (20, 40, 70, 100, 150, 200)
@@ -46,6 +47,9 @@ RUNS: dict[str, tuple[Fields, int]] = {
     "few images": ({}, FEW),
 }
 """Name to the fields of the base that differ, and how many images it learns from."""
+
+GROUPS = ("all networks", "ResNets", "MobileNets")
+"""Of a study."""
 
 
 class Looks(keras.callbacks.Callback):
@@ -99,14 +103,15 @@ def checkpoints(runs: Sequence[dict[str, Any]], score: str) -> tuple[list[float]
 
 def networks(trials: Sequence[dict[str, Any]], score: str) -> dict[str, str]:
     """Kendall's tau of a score and the linear accuracy, mean over scenarios, over the networks of a study."""
-    found: dict[str, list[tuple[float, float]]] = {"networks": []}
+    found: dict[str, list[tuple[float, float]]] = {}
     for trial in trials:
         linear = [row["value"] for row in trial["rows"] if row["protocol"] == "linear"]
         pair = goodness(trial["label_free"])[score], float(np.mean(linear))
-        for group in ("networks", f"{trial['network'].split('_')[0]}s"):
-            found.setdefault(group, []).append(pair)
+        for group in GROUPS:
+            if filters()[group](trial["network"]):
+                found.setdefault(group, []).append(pair)
     return {
-        f"τ over {len(pairs)} {group}": f"{kendalltau(*zip(*pairs, strict=True)).statistic:.2f}"
+        f"τ over {group}, {len(pairs)}": f"{kendalltau(*zip(*pairs, strict=True)).statistic:.2f}"
         for group, pairs in found.items()
     }
 

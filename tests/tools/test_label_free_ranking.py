@@ -33,7 +33,7 @@ def test_networks_are_ranked_together_and_family_by_family():
     trials += [trial("mobilenet_v1", 8.0, 10.0), trial("mobilenet_v2", 9.0, 20.0)]
     # Ten pairs: 9 > 8 and 3 > 1, 2 rightly, 2 > 1 wrongly; every MobileNet above every ResNet wrongly.
     assert tool.networks(trials, "RankMe") == {
-        "τ over 5 networks": f"{(3 - 7) / 10:.2f}",
-        "τ over 3 resnets": f"{(2 - 1) / 3:.2f}",
-        "τ over 2 mobilenets": "1.00",
+        "τ over all networks, 5": f"{(3 - 7) / 10:.2f}",
+        "τ over ResNets, 3": f"{(2 - 1) / 3:.2f}",
+        "τ over MobileNets, 2": "1.00",
     }

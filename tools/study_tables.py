@@ -1,0 +1,167 @@
+"""The README's tables of a study: what its analysis says of networks, luck, scenarios, named networks and methods.
+
+    python tools/study_tables.py studies/small --other studies/small_simclr --out tools/results/study
+
+writes scenarios.json (the first of each scenario, and which share of the variance is the networks'), groups.json (do
+scenarios agree, and how far could one network be the best in all), reference.json (the correlation of each scenario
+with the first, as arXiv 2203.08130 reports them), named.json (what was searched beside what was drawn) and, with
+--other, methods.json (do networks that are good under one method keep their place under another).
+"""
+
+import argparse
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ssl_keras.experiments.run_folder import write_json
+from ssl_keras.reports import agreement
+from ssl_keras.reports.study_analysis import EVERYONE, PARTS, analysis, filters, read_study
+from ssl_keras.scenarios.results import provenance
+
+Row = dict[str, str]
+FAMILIES = (EVERYONE, "ResNets", "MobileNets")
+NOT_KNOWN = "–"
+
+
+def between(value: float, low: float, high: float, form: str = ".2f") -> str:
+    """A value and its interval."""
+    return f"{value:{form}} ({low:{form}} to {high:{form}})"
+
+
+def scenarios(groups: Mapping[str, Any]) -> list[Row]:
+    """A row for each scenario: the first, whom luck could have put there, and the share of the networks."""
+    everyone = groups[EVERYONE]
+    rows = []
+    for place, scenario in enumerate(everyone["scenarios"]):
+        row = {
+            "scenario": scenario,
+            "mean, %": f"{everyone['mean'][place]:.1f}",
+            "between networks": f"{everyone['deviation between networks'][place]:.1f}",
+            "seed to seed": f"{everyone['deviation between seeds'][place]:.1f}",
+            "first": everyone["best"][place],
+            "others that could be": str(everyone["could be the best, by scenario"][place] - 1),
+        }
+        for group in FAMILIES:
+            told = groups.get(group, {}).get("share of networks")
+            row[f"share, {group}"] = (
+                between(*(told[part][place] for part in ("value", "low", "high"))) if told else NOT_KNOWN
+            )
+        rows.append(row)
+    return rows
+
+
+def of_groups(groups: Mapping[str, Any]) -> list[Row]:
+    """A row for each group of networks: correlations, what they could be at most, and the parts of the variance."""
+    rows = []
+    for words, group in groups.items():
+        ceiling = group["Spearman"].get("ceiling, mean of pairs")
+        row = {
+            "networks": words,
+            "how many": str(group["networks"]),
+            "different firsts": str(len(set(group["best"]))),
+            "Pearson": between(*group["Pearson"]["mean of pairs"]),
+            "Spearman": between(*group["Spearman"]["mean of pairs"]),
+            "its ceiling": f"{ceiling:.2f}" if ceiling is not None else NOT_KNOWN,
+            "Kendall": between(*group["Kendall"]["mean of pairs"]),
+        }
+        for part in PARTS:
+            row[f"variance {part}, %"] = (
+                between(*(100 * value for value in group["variance"][part]), form=".0f")
+                if "variance" in group
+                else NOT_KNOWN
+            )
+        lacks = group.get("regret of one for all, by the training that chose")
+        row["one for all lacks, points"] = (
+            between(np.mean(lacks), min(lacks), max(lacks), ".1f") if lacks else NOT_KNOWN
+        )
+        rows.append(row)
+    return rows
+
+
+def reference(groups: Mapping[str, Any]) -> list[Row]:
+    """A row for each scenario but the first: its Pearson correlation with the first, and what it could be at most."""
+    names = groups[EVERYONE]["scenarios"]
+    rows = []
+    for place, scenario in enumerate(names[1:], 1):
+        row = {"scenario": scenario}
+        for words in FAMILIES:
+            if words not in groups:
+                continue
+            told = groups[words]["Pearson"]
+            row[words] = between(*(told[part][0][place] for part in ("value", "low", "high")))
+            row[f"ceiling, {words}"] = f"{told['ceiling'][0][place]:.2f}" if "ceiling" in told else NOT_KNOWN
+        rows.append(row)
+    return rows
+
+
+def of_named(standings: Mapping[str, Any]) -> list[Row]:
+    """A row for each named network, beside those that were drawn."""
+    return [
+        {
+            "network": name,
+            "multiply-adds, M": f"{stands['macs'] / 1e6:.1f}",
+            "mean of scenarios, each training, %": ", ".join(f"{mean:.1f}" for mean in stands["means of trainings"]),
+            "drawn that are ahead": f"{stands['ahead of it']} of {stands['drawn']}",
+            "of those that cost no more": f"{stands['ahead of it that cost no more']} of "
+            f"{stands['drawn that cost no more']}",
+            "lead over their mean, points": between(*stands["lead over the mean"], form="+.1f"),
+            "over the best of them": f"{stands['lead over the best']:+.1f}",
+            "could be the best in": f"{stands['scenarios where it could be the best']} of {stands['scenarios']}",
+        }
+        for name, stands in standings.items()
+    ]
+
+
+def of_methods(one: Path, other: Path) -> list[Row]:
+    """A row for each family: means of both methods over the networks of both, and whether places are kept."""
+    rows = []
+    for words in FAMILIES:
+        chosen: Callable[[str], bool] = filters()[words]
+        first, second = (agreement.scores(read_study(folder).judged, chosen) for folder in (one, other))
+        common = [name for name in first.networks if name in second.networks]
+        if len(common) < 3:
+            continue
+        means = np.stack(
+            [[found.single[found.networks.index(name)].mean() for name in common] for found in (first, second)], axis=1
+        )
+        leads = means[:, 1] - means[:, 0]
+        row = {"networks": words, "how many": str(len(common))}
+        for folder, found in zip((one, other), means.T, strict=True):
+            row[f"{read_study(folder).config['mode']}, mean of scenarios, %"] = f"{found.mean():.1f}"
+        row["lead of the second"] = between(leads.mean(), *_interval(leads[:, None], np.mean), form="+.1f")
+        row["Spearman of the means"] = between(
+            agreement.spearman(means)[0, 1], *_interval(means, lambda both: agreement.spearman(both)[0, 1])
+        )
+        rows.append(row)
+    return rows
+
+
+def _interval(values: agreement.Values, statistic: Callable[[agreement.Values], Any]) -> tuple[float, float]:
+    """95 % over networks, the rows of `values`."""
+    low, high = agreement.middle(agreement.resampled(values, statistic))
+    return float(low), float(high)
+
+
+def main() -> None:
+    """Writes the tables."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path, help="of the study")
+    parser.add_argument("--other", type=Path, help="of a study of some of the same networks by another method")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the tables")
+    options = parser.parse_args()
+    told = analysis(read_study(options.folder))
+    groups = told["groups"]
+    tables = {"scenarios": scenarios(groups), "groups": of_groups(groups), "reference": reference(groups)}
+    if told["named"]:
+        tables["named"] = of_named(told["named"])
+    if options.other:
+        tables["methods"] = of_methods(options.folder, options.other)
+    for name, rows in tables.items():
+        made = provenance(0, {}, {"folder": str(options.folder), "other": str(options.other)})
+        write_json(options.out / f"{name}.json", {"rows": rows, "provenance": made})
+
+
+if __name__ == "__main__":
+    main()
