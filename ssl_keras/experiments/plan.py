@@ -123,7 +123,7 @@ def _plan_study(config: Study) -> None:
     by_cost = sorted(macs, key=lambda name: macs[name])
     probed = [by_cost[round(place)] for place in np.linspace(0, len(macs) - 1, min(PROBES, len(macs)))]
     first = config.seeds[0]
-    with setup.shared.computing(), without_graph_rewriting():
+    with setup.shared.computing():
         seconds = [_seconds_of_trial(setup.of(setup.trials[f"{name}-seed{first}"]), config) for name in probed]
     show("Would study", study.describe(setup, queue))
     known = [macs[name] for name in probed]
@@ -141,7 +141,8 @@ def _seconds_of_trial(setup: Setup, config: Study) -> float:
     begun = time.monotonic()
     schedule = setup.schedule()
     learner = setup.learner(schedule)
-    a_step = float(np.median(pretrain.step_times(learner, setup.batches(), PROBE_STEPS)))
+    with without_graph_rewriting():
+        a_step = float(np.median(pretrain.step_times(learner, setup.batches(), PROBE_STEPS)))
     traced = time.monotonic() - begun - PROBE_STEPS * a_step
     images = np.zeros((setup.batch_size, *setup.input_shape), np.float32)
     learner.encoder.predict_on_batch(images)

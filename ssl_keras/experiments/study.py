@@ -200,7 +200,7 @@ def run(config: Study) -> Path:
     scenarios = setup.scenarios(out)
     show(f"Studying into {out}", describe(setup, queue))
     begun, done = time.monotonic(), 0
-    with setup.shared.computing(), devices.without_graph_rewriting():
+    with setup.shared.computing():
         for name, result in queue.work(lambda item: run_trial(setup, trials[item], scenarios)):
             done += 1
             write_table(out, queue)
@@ -266,7 +266,8 @@ def run_trial(setup: StudySetup, trial: Trial, scenarios: tuple[suite.Scenario, 
     learner = own.learner(schedule)
     clock.lap("build")
     stamp = keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: clock.first("trace"))
-    pretrain.fit(own, learner, schedule, [stamp])
+    with devices.without_graph_rewriting():
+        pretrain.fit(own, learner, schedule, [stamp])
     clock.lap("learn")
     found = run_scenarios(
         {trial.network: learner.encoder},
