@@ -2,13 +2,15 @@
 
     python tools/study_tables.py studies/small --other studies/small_simclr --out tools/results/study
 
-writes scenarios.json (the first of each scenario, and which share of the variance is the networks'), groups.json (do
-scenarios agree, and how far could one network be the best in all), reference.json (the correlation of each scenario
-with the first, as arXiv 2203.08130 reports them), named.json (what was searched beside what was drawn) and, with
---other, methods.json (do networks that are good under one method keep their place under another).
+writes times.json (where trials spend their time), scenarios.json (the first of each scenario, and which share of the
+variance is the networks'), groups.json (do scenarios agree, and how far could one network be the best in all),
+reference.json (the correlation of each scenario with the first, as arXiv 2203.08130 reports them), named.json (what was
+searched beside what was drawn) and, with --other, methods.json (do networks that are good under one method keep their
+place under another).
 """
 
 import argparse
+import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -114,6 +116,20 @@ def of_named(standings: Mapping[str, Any]) -> list[Row]:
     ]
 
 
+def times(folder: Path) -> list[Row]:
+    """A row for each family: where a trial's time goes, median seconds, on whatever machines did them."""
+    trials = [json.loads(file.read_text()) for file in sorted((folder / "finished").glob("[!.]*.json"))]
+    rows = []
+    for words in FAMILIES:
+        spent = [trial["seconds"] for trial in trials if filters()[words](trial["network"])]
+        if spent:
+            whole = float(np.median([sum(one.values()) for one in spent]))
+            parts = {f"{part}, s": f"{np.median([one[part] for one in spent]):.0f}" for part in spent[0]}
+            row = {"networks": words, "trials": str(len(spent)), "trials an hour and core": f"{3600 / whole:.1f}"}
+            rows.append(row | parts)
+    return rows
+
+
 def of_methods(one: Path, other: Path) -> list[Row]:
     """A row for each family: means of both methods over the networks of both, and whether places are kept."""
     rows = []
@@ -153,7 +169,12 @@ def main() -> None:
     options = parser.parse_args()
     told = analysis(read_study(options.folder))
     groups = told["groups"]
-    tables = {"scenarios": scenarios(groups), "groups": of_groups(groups), "reference": reference(groups)}
+    tables = {
+        "times": times(options.folder),
+        "scenarios": scenarios(groups),
+        "groups": of_groups(groups),
+        "reference": reference(groups),
+    }
     if told["named"]:
         tables["named"] = of_named(told["named"])
     if options.other:

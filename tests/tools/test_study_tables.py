@@ -4,7 +4,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from scipy.stats import pearsonr
-from study_tables import of_groups, of_methods, of_named, reference, scenarios
+from study_tables import of_groups, of_methods, of_named, reference, scenarios, times
 
 from ssl_keras.experiments.run_folder import write_json
 from ssl_keras.experiments.study import COLUMNS
@@ -75,3 +75,12 @@ def test_methods_compare_the_networks_that_both_have(relicv2, tmp_path):
     assert row["how many"] == "4" and row["Spearman of the means"].startswith("-1.00")
     assert row["relicv2, mean of scenarios, %"] == "33.2" and row["simclr, mean of scenarios, %"] == "67.8"
     assert row["lead of the second"].startswith("+34.5")
+
+
+def test_times_are_medians_of_trials(tmp_path):
+    for index, learn in enumerate((10, 20, 90)):
+        trial = {"network": f"mobilenet_v{index}", "seconds": {"build": 1.0, "learn": float(learn)}}
+        write_json(tmp_path / "finished" / f"{index}.json", trial)
+    everyone, mobilenets = times(tmp_path)
+    assert everyone == mobilenets | {"networks": "all networks"}
+    assert everyone["learn, s"] == "20" and everyone["trials an hour and core"] == f"{3600 / 21:.1f}"
