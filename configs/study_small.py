@@ -3,7 +3,9 @@
 Fifty variants of each family (first stage of 8 filters), drawn from the study's (arXiv 2203.08130); all learn from the
 same 12 000 images of tiny_imagenet for as many image-passes, with rate and temperature as chosen for a ResNet-18 in
 trials on CIFAR-10. Sixteen of them are trained with three seeds, which tells how much of a difference is luck. Beside
-them stands, as often, what searches of CIFAR-10 and of tiny_imagenet found without labels (`search_cifar10`).
+them stand, as often, what searches of CIFAR-10 and of tiny_imagenet found without labels (`search_cifar10`, 10 M
+multiply-adds), and what tells the search from its space: three random networks of it, and a ResNet-18 of the same cost
+that ends in as wide an embedding.
 
 Command:  ssl-keras study study_small, once a core; with --mode simclr --optimization.target-ema none --out
           studies/small_simclr --count 16 for SimCLR
@@ -13,16 +15,21 @@ Result:   unmeasured but for the pilot, eight networks of three seeds: linear, m
           38.8 %, MobileNets 24.9 to 29.9
 """
 
+from ssl_keras.configs.ablations.architectures import NETWORKS
 from ssl_keras.configs.ablations.relicv2 import BASE
 
 from ssl_keras.experiments.settings import Study
 
-LEARNED = "conv_c8 | basic_c8 | basic_r2_s2_c24 | basic_s2_c48_se0.25 | basic_s2_c80 | conv_k1_c256"
-"""What two of three searches of CIFAR-10 and one of tiny_imagenet found, within 10 M multiply-adds."""
+BESIDE = {
+    "learned": "learned",
+    "resnet18_256": "ResNet-18, embedding of 256",
+    **{f"random_{number}": f"random {number}" for number in range(3)},
+}
+"""Name here, to that in `ssl_keras.configs.ablations.architectures`."""
 
 config = Study(
     data="tfds:tiny_imagenet",
-    networks=("resnet", "mobilenet", f"learned = {LEARNED}"),
+    networks=("resnet", "mobilenet", *(f"{name} = {NETWORKS[cell]}" for name, cell in BESIDE.items())),
     count=100,
     repeated=16,
     seeds=(0, 1, 2),

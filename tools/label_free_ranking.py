@@ -35,7 +35,7 @@ from ssl_keras.data.sources import Source, at_most, open_source
 from ssl_keras.experiments.pretrain import fit
 from ssl_keras.experiments.run_folder import write_json
 from ssl_keras.experiments.setup import Schedule, Setup
-from ssl_keras.reports.study_analysis import filters
+from ssl_keras.reports.study_analysis import GROUPS, filters
 from ssl_keras.scenarios.label_free import SCORES, goodness, label_free
 
 LOOKS = (20, 40, 70, 100, 150, 200)
@@ -47,9 +47,6 @@ RUNS: dict[str, tuple[Fields, int]] = {
     "few images": ({}, FEW),
 }
 """Name to the fields of the base that differ, and how many images it learns from."""
-
-GROUPS = ("all networks", "ResNets", "MobileNets")
-"""Of a study."""
 
 
 class Looks(keras.callbacks.Callback):

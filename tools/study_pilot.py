@@ -16,10 +16,8 @@ from scipy.stats import f as f_distribution
 
 from ssl_keras.experiments.run_folder import write_json
 from ssl_keras.reports.agreement import Scores, Values, scores
-from ssl_keras.reports.study_analysis import filters, read_study
+from ssl_keras.reports.study_analysis import GROUPS, filters, read_study
 from ssl_keras.scenarios.results import provenance
-
-GROUPS = ("all networks", "ResNets", "MobileNets")
 
 
 def share_of_networks(found: Scores) -> tuple[Values, Values, Values]:

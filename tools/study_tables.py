@@ -19,21 +19,23 @@ import numpy as np
 
 from ssl_keras.experiments.run_folder import write_json
 from ssl_keras.reports import agreement
-from ssl_keras.reports.study_analysis import EVERYONE, PARTS, analysis, filters, read_study
+from ssl_keras.reports.study import standings
+from ssl_keras.reports.study_analysis import EVERYONE, GROUPS, PARTS, StudyResults, analysis, filters, read_study
 from ssl_keras.scenarios.results import provenance
 
 Row = dict[str, str]
-FAMILIES = (EVERYONE, "ResNets", "MobileNets")
 NOT_KNOWN = "–"
+FEWEST = 3
+"""Networks below which methods are not compared."""
 
 
 def between(value: float, low: float, high: float, form: str = ".2f") -> str:
-    """A value and its interval."""
+    """A value and the ends of its interval or range."""
     return f"{value:{form}} ({low:{form}} to {high:{form}})"
 
 
 def scenarios(groups: Mapping[str, Any]) -> list[Row]:
-    """A row for each scenario: the first, whom luck could have put there, and the share of the networks."""
+    """A row for each scenario: the first, how many more could be for all that is known, and the networks' share."""
     everyone = groups[EVERYONE]
     rows = []
     for place, scenario in enumerate(everyone["scenarios"]):
@@ -45,7 +47,7 @@ def scenarios(groups: Mapping[str, Any]) -> list[Row]:
             "first": everyone["best"][place],
             "others that could be": str(everyone["could be the best, by scenario"][place] - 1),
         }
-        for group in FAMILIES:
+        for group in GROUPS:
             told = groups.get(group, {}).get("share of networks")
             row[f"share, {group}"] = (
                 between(*(told[part][place] for part in ("value", "low", "high"))) if told else NOT_KNOWN
@@ -75,7 +77,7 @@ def of_groups(groups: Mapping[str, Any]) -> list[Row]:
                 else NOT_KNOWN
             )
         lacks = group.get("regret of one for all, by the training that chose")
-        row["one for all lacks, points"] = (
+        row["one for all lacks, points (range over trainings)"] = (
             between(np.mean(lacks), min(lacks), max(lacks), ".1f") if lacks else NOT_KNOWN
         )
         rows.append(row)
@@ -88,7 +90,7 @@ def reference(groups: Mapping[str, Any]) -> list[Row]:
     rows = []
     for place, scenario in enumerate(names[1:], 1):
         row = {"scenario": scenario}
-        for words in FAMILIES:
+        for words in GROUPS:
             if words not in groups:
                 continue
             told = groups[words]["Pearson"]
@@ -98,54 +100,40 @@ def reference(groups: Mapping[str, Any]) -> list[Row]:
     return rows
 
 
-def of_named(standings: Mapping[str, Any]) -> list[Row]:
-    """A row for each named network, beside those that were drawn."""
-    return [
-        {
-            "network": name,
-            "multiply-adds, M": f"{stands['macs'] / 1e6:.1f}",
-            "mean of scenarios, each training, %": ", ".join(f"{mean:.1f}" for mean in stands["means of trainings"]),
-            "drawn that are ahead": f"{stands['ahead of it']} of {stands['drawn']}",
-            "of those that cost no more": f"{stands['ahead of it that cost no more']} of "
-            f"{stands['drawn that cost no more']}",
-            "lead over their mean, points": between(*stands["lead over the mean"], form="+.1f"),
-            "over the best of them": f"{stands['lead over the best']:+.1f}",
-            "could be the best in": f"{stands['scenarios where it could be the best']} of {stands['scenarios']}",
-        }
-        for name, stands in standings.items()
-    ]
-
-
 def times(folder: Path) -> list[Row]:
-    """A row for each family: where a trial's time goes, median seconds, on whatever machines did them."""
+    """A row for each group: median seconds of a trial and of its parts, on whatever machines did them."""
     trials = [json.loads(file.read_text()) for file in sorted((folder / "finished").glob("[!.]*.json"))]
     rows = []
-    for words in FAMILIES:
+    for words in GROUPS:
         spent = [trial["seconds"] for trial in trials if filters()[words](trial["network"])]
         if spent:
-            whole = float(np.median([sum(one.values()) for one in spent]))
-            parts = {f"{part}, s": f"{np.median([one[part] for one in spent]):.0f}" for part in spent[0]}
-            row = {"networks": words, "trials": str(len(spent)), "trials an hour and core": f"{3600 / whole:.1f}"}
-            rows.append(row | parts)
+            row = {"networks": words, "trials": str(len(spent))}
+            row["a trial, s"] = f"{np.median([sum(one.values()) for one in spent]):.0f}"
+            rows.append(row | {f"{part}, s": f"{np.median([one[part] for one in spent]):.0f}" for part in spent[0]})
     return rows
 
 
-def of_methods(one: Path, other: Path) -> list[Row]:
-    """A row for each family: means of both methods over the networks of both, and whether places are kept."""
+def of_methods(one: StudyResults, other: StudyResults) -> list[Row]:
+    """A row for each group: means of both methods over the networks of both, and whether places are kept.
+
+    Raises:
+        ValueError: They have other scenarios.
+    """
     rows = []
-    for words in FAMILIES:
-        chosen: Callable[[str], bool] = filters()[words]
-        first, second = (agreement.scores(read_study(folder).judged, chosen) for folder in (one, other))
+    for words in GROUPS:
+        first, second = (agreement.scores(results.judged, filters()[words]) for results in (one, other))
+        if first.scenarios != second.scenarios:
+            raise ValueError(f"{one.folder} has {first.scenarios}, {other.folder} {second.scenarios}: judge both alike")
         common = [name for name in first.networks if name in second.networks]
-        if len(common) < 3:
+        if len(common) < FEWEST:
             continue
         means = np.stack(
             [[found.single[found.networks.index(name)].mean() for name in common] for found in (first, second)], axis=1
         )
         leads = means[:, 1] - means[:, 0]
         row = {"networks": words, "how many": str(len(common))}
-        for folder, found in zip((one, other), means.T, strict=True):
-            row[f"{read_study(folder).config['mode']}, mean of scenarios, %"] = f"{found.mean():.1f}"
+        for results, mean in zip((one, other), means.mean(0), strict=True):
+            row[f"{results.config['mode']} ({results.folder.name}), mean of scenarios, %"] = f"{mean:.1f}"
         row["lead of the second"] = between(leads.mean(), *_interval(leads[:, None], np.mean), form="+.1f")
         row["Spearman of the means"] = between(
             agreement.spearman(means)[0, 1], *_interval(means, lambda both: agreement.spearman(both)[0, 1])
@@ -163,25 +151,25 @@ def _interval(values: agreement.Values, statistic: Callable[[agreement.Values], 
 def main() -> None:
     """Writes the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path, help="of the study")
+    parser.add_argument("folder", type=Path, help="of the study, which must have trained some networks several times")
     parser.add_argument("--other", type=Path, help="of a study of some of the same networks by another method")
     parser.add_argument("--out", type=Path, required=True, help="folder of the tables")
     options = parser.parse_args()
-    told = analysis(read_study(options.folder))
+    results = read_study(options.folder)
+    told = analysis(results)
     groups = told["groups"]
     tables = {
         "times": times(options.folder),
         "scenarios": scenarios(groups),
         "groups": of_groups(groups),
         "reference": reference(groups),
+        "named": standings(told["named"]),
+        "methods": of_methods(results, read_study(options.other)) if options.other else [],
     }
-    if told["named"]:
-        tables["named"] = of_named(told["named"])
-    if options.other:
-        tables["methods"] = of_methods(options.folder, options.other)
+    made = provenance(0, {}, {"folder": str(options.folder)} | ({"other": str(options.other)} if options.other else {}))
     for name, rows in tables.items():
-        made = provenance(0, {}, {"folder": str(options.folder), "other": str(options.other)})
-        write_json(options.out / f"{name}.json", {"rows": rows, "provenance": made})
+        if rows:
+            write_json(options.out / f"{name}.json", {"rows": rows, "provenance": made})
 
 
 if __name__ == "__main__":

@@ -143,9 +143,9 @@ def _seconds_of_trial(setup: Setup, config: Study) -> float:
     learner = setup.learner(schedule)
     with without_graph_rewriting():
         a_step = float(np.median(pretrain.step_times(learner, setup.batches(), PROBE_STEPS)))
-    traced = time.monotonic() - begun - PROBE_STEPS * a_step
     images = np.zeros((setup.batch_size, *setup.input_shape), np.float32)
     learner.encoder.predict_on_batch(images)
+    traced = time.monotonic() - begun - PROBE_STEPS * a_step
     begun = time.monotonic()
     learner.encoder.predict_on_batch(images)
     an_image = (time.monotonic() - begun) / len(images)

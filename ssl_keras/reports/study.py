@@ -1,4 +1,4 @@
-"""A study's folder as a page: what its analysis says, in tables and figures."""
+"""A study's folder as a page: its table and its analysis, told in words, tables and figures."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -12,7 +12,7 @@ from ssl_keras.reports import agreement, plots, study_plots
 from ssl_keras.reports.agreement import Scores
 from ssl_keras.reports.page import ReportError, figure_html, whole_page
 from ssl_keras.reports.results import title
-from ssl_keras.reports.study_analysis import EVERYONE, FEW, PARTS, PROTOCOL, StudyResults, analysis, named, read_study
+from ssl_keras.reports.study_analysis import EVERYONE, FEW, PARTS, PROTOCOL, StudyResults, analysis, read_study
 
 
 def write_study_report(folder: Path) -> Path:
@@ -38,7 +38,7 @@ def _figures(results: StudyResults, found: Scores) -> dict[str, dict[str, bytes]
     folder.mkdir(exist_ok=True)
     themed: dict[str, dict[str, bytes]] = {}
     for theme, ink in plots.THEMES.items():
-        for name, figure in _drawn(found, ink).items():
+        for name, figure in _drawn(found, results.named, ink).items():
             themed.setdefault(name, {})[theme] = plots.png(figure)
             if theme == "light":
                 (folder / f"{name}.png").write_bytes(plots.drawn(figure, "png"))
@@ -46,8 +46,10 @@ def _figures(results: StudyResults, found: Scores) -> dict[str, dict[str, bytes]
     return themed
 
 
-def _drawn(found: Scores, ink: plots.Ink) -> dict[str, Any]:
-    marked = named(found)
+def _drawn(found: Scores, named: Sequence[str], ink: plots.Ink) -> dict[str, Any]:
+    marked = [name for name in found.networks if name in named]
+    if len(marked) == len(found.networks):
+        marked = []  # nothing to be told from
     if len(found.networks) < FEW or len(found.scenarios) < 2:
         return {}
     return {
@@ -99,7 +101,7 @@ def _page(
         _best(found),
         _noise(found, groups),
         _agreement(groups, found, figures),
-        _named(told["named"], found),
+        _named(told["named"]),
         _costs(figures),
         _scores(groups),
     )
@@ -194,35 +196,46 @@ groups are stated; intervals are over networks.</p>
 {_table(heads, rows)}
 <div class="curves">{maps}</div>
 {figure_html(figures["ranks"], "bars", "Place of every network in every scenario")}
-<p class="soft">Place of every network in every scenario, darker is better; networks by their mean place.</p></section>
+<p class="soft">Place of every network in every scenario, darker is better; networks by their mean place, named ones in
+bold.</p></section>
 """
 
 
-def _named(standings: Mapping[str, Any], found: Scores) -> str:
-    rows = [
-        (
-            name,
-            f"{stands['macs'] / 1e6:.1f}",
-            ", ".join(f"{mean:.1f}" for mean in stands["means of trainings"]),
-            f"{stands['ahead of it']} of {stands['drawn']}",
-            f"{stands['ahead of it that cost no more']} of {stands['drawn that cost no more']}",
-            "{:+.1f} ({:+.1f} to {:+.1f})".format(*stands["lead over the mean"]),
-            f"{stands['lead over the best']:+.1f}",
-            f"{stands['scenarios where it could be the best']} of {stands['scenarios']}"
-            if found.freedom
-            else "not known",
-        )
-        for name, stands in standings.items()
-        if stands
-    ]
-    if not rows:
+def standings(named: Mapping[str, Any]) -> list[dict[str, str]]:
+    """A row for each named network and group of drawn ones, as words under their heads.
+
+    Args:
+        named: as in `analysis`.
+    """
+    rows = []
+    for name, stands in named.items():
+        for words, beside in stands["beside"].items():
+            ends = beside.get("lead over the mean, low and high")
+            rows.append(
+                {
+                    "network": name,
+                    "multiply-adds, M": f"{stands['macs'] / 1e6:.1f}",
+                    "mean of scenarios, each training, %": ", ".join(
+                        f"{one:.1f}" for one in stands["means of trainings"]
+                    ),
+                    "beside": f"{beside['networks']} drawn" if words == EVERYONE else f"{beside['networks']} {words}",
+                    "ahead of it": str(beside["ahead"]),
+                    "lead over their mean": f"{beside['lead over the mean']:+.1f}"
+                    + ("" if ends is None else " ({:+.1f} to {:+.1f})".format(*ends)),
+                    "lead over their best": f"{beside['lead over the best']:+.1f}",
+                    "scenarios where it could be the best": str(beside.get("could be the best in", "not known")),
+                }
+            )
+    return rows
+
+
+def _named(named: Mapping[str, Any]) -> str:
+    if not (rows := standings(named)):
         return ""
-    heads = ("network", "multiply-adds, M", "mean of scenarios, %", "ahead of it", "of those that cost no more")
-    leads = ("lead over the mean", "over the best", "scenarios where it could be the best")
     return f"""<section><h2>Named networks beside the drawn ones</h2>
-<p>Accuracy as the mean over scenarios, of every training; all else compares first trainings. The interval is over the
-drawn networks. The best of many single trainings is told better than it is.</p>
-{_table((*heads, *leads), rows)}</section>
+<p>The mean of a named network's trainings beside the first trainings of networks drawn from the families. Intervals are
+95 %, over the networks drawn and the luck of trainings. The best of many was lucky, so leads over it are too small.</p>
+{_table([*rows[0]], [[*row.values()] for row in rows])}</section>
 """
 
 
@@ -248,8 +261,8 @@ def _costs(figures: Mapping[str, Mapping[str, bytes]]) -> str:
         return ""
     shown = "".join(figure_html(figures[name], "", name.replace("-", " ")) for name in drawn)
     return f"""<section><h2>What goes with accuracy</h2>
-<p>One panel a scenario, one point a network. The bar at the right edge of a panel is two standard deviations from
-training to training of one network.</p>{shown}</section>
+<p>One panel a scenario, one point a network, a larger mark for a named one. The bar at the right edge of a panel is two
+standard deviations from training to training of one network.</p>{shown}</section>
 """
 
 

@@ -11,7 +11,6 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from ssl_keras.architecture.cost import cost
-from ssl_keras.architecture.grammar import Architecture
 from ssl_keras.architecture.study import STUDIES, study
 from ssl_keras.reports import agreement
 from ssl_keras.reports.agreement import Scores, Values
@@ -23,9 +22,13 @@ PROTOCOL, METRIC = "linear", "top1"
 """What the analysis looks at."""
 LABEL_FREE = "label_free"
 """The protocol of rows that hold scores of embeddings of the training images, without labels."""
+NORMAL_95 = 1.96
+"""Standard deviations that 95 % of normal values lie within."""
 FEW = 5
 """Networks below which correlations are not worth showing."""
 EVERYONE = "all networks"
+GROUPS = (EVERYONE, "ResNets", "MobileNets")
+"""The first of `filters`: all, and each family."""
 
 Chosen = Callable[[str], bool]
 
@@ -47,43 +50,39 @@ class StudyResults:
     failures: Mapping[str, str]
 
     @cached_property
+    def named(self) -> tuple[str, ...]:
+        """Networks that the study was given by name; the others were drawn from the families."""
+        return tuple(entry.partition("=")[0].strip() for entry in self.config["networks"] if entry not in STUDIES)
+
+    @cached_property
     def judged(self) -> list[Mapping[str, Any]]:
         """Rows of the protocol and metric that the analysis looks at."""
         return [row for row in self.rows if row["protocol"] == PROTOCOL and row["metric"] == METRIC]
 
 
 @cache
-def published() -> dict[str, Architecture]:
-    """The families' networks by name, as published."""
-    return {name: network for family in STUDIES for name, network in study(family)}
-
-
-def named(found: Scores) -> tuple[str, ...]:
-    """Networks of no family: those that the study was given by name and string."""
-    return tuple(name for name in found.networks if name not in published())
-
-
-@cache
 def filters() -> dict[str, Chosen]:
     """Groups of networks that are looked at by themselves, by the words that say which."""
+    families = {family: dict(study(family)) for family in STUDIES}
+    published = {name: network for family in families.values() for name, network in family.items()}
 
     @cache
     def params(name: str) -> float:
-        return cost(published()[name], (224, 224, 3)).params if name in published() else np.nan
+        return cost(published[name], (224, 224, 3)).params
 
     def plain_bottleneck(name: str) -> bool:
-        text = str(published().get(name, ""))
+        text = str(published[name])
         return "bottleneck_" in text and "_g" not in text and "_w" not in text
 
     return {
         EVERYONE: lambda name: True,
-        "ResNets": lambda name: name.startswith("resnet"),
-        "MobileNets": lambda name: name.startswith("mobilenet"),
+        "ResNets": lambda name: name in families["resnet"],
+        "MobileNets": lambda name: name in families["mobilenet"],
         "bottleneck ResNets of usual width, 12 to 30 M parameters as published (the paper's filter)": (
-            lambda name: plain_bottleneck(name) and 12e6 <= params(name) <= 30e6
+            lambda name: name in families["resnet"] and plain_bottleneck(name) and 12e6 <= params(name) <= 30e6
         ),
         "MobileNets below 10 M parameters as published (the paper's filter)": (
-            lambda name: name.startswith("mobilenet") and params(name) < 10e6
+            lambda name: name in families["mobilenet"] and params(name) < 10e6
         ),
     }
 
@@ -108,35 +107,49 @@ def read_study(folder: Path) -> StudyResults:
 def analysis(results: StudyResults) -> dict[str, Any]:
     """Every figure of the page, as plain JSON types."""
     groups = {words: agreement.scores(results.judged, chosen) for words, chosen in filters().items()}
+    there = [name for name in results.named if name in groups[EVERYONE].networks]
     return {
         "protocol": PROTOCOL,
-        "named": {name: _standing(results, name) for name in named(groups[EVERYONE])},
+        "named": {name: _standing(results, name) for name in there},
         "groups": {words: _group(results, found) for words, found in groups.items() if len(found.networks) >= FEW},
     }
 
 
 def _standing(results: StudyResults, name: str) -> dict[str, Any]:
-    """A named network beside those drawn from the families, first trainings of each; of no others among the named."""
-    found = agreement.scores(results.judged, lambda other: other == name or other in published())
-    index, macs, means = found.networks.index(name), found.fact("macs"), found.single.mean(1)
-    drawn = np.arange(len(means)) != index
-    if not drawn.any():
-        return {}
-    leads = means[index] - means[drawn]
-    low, high = agreement.middle(agreement.resampled(leads, np.mean))
-    cheap = leads[macs[drawn] <= macs[index]]
-    return {
-        "macs": int(macs[index]),
-        "means of trainings": found.repeats.get(name, found.single[[index]]).mean(1).tolist(),
-        "drawn": len(leads),
-        "ahead of it": int((leads < 0).sum()),
-        "drawn that cost no more": len(cheap),
-        "ahead of it that cost no more": int((cheap < 0).sum()),
-        "lead over the mean": [float(leads.mean()), float(low), float(high)],
-        "lead over the best": float(leads.min()),
-        "scenarios": len(found.scenarios),
-        "scenarios where it could be the best": int(agreement.near_best(found)[index].sum()),
+    """What a named network reached, and how it stands beside each group of drawn ones."""
+    beside = {}
+    for words in GROUPS:
+        chosen = filters()[words]
+        rivals = {row["network"] for row in results.judged if chosen(row["network"])} - {*results.named}
+        found = agreement.scores(results.judged, {name, *rivals}.__contains__)
+        if len(found.networks) > 1:
+            beside[words] = _beside(found, name)
+    alone = agreement.scores(results.judged, name.__eq__)
+    means = alone.repeats.get(name, alone.single).mean(1)
+    return {"macs": int(alone.fact("macs")[0]), "means of trainings": means.tolist(), "beside": beside}
+
+
+def _beside(found: Scores, name: str) -> dict[str, Any]:
+    """The mean of one network's trainings beside the first trainings of the others, scenarios averaged.
+
+    So a lead over the mean is fair, and one over the best too small: the best of many was lucky. The interval is normal
+    and of both chances: which networks were drawn, and from training to training, pooled over the repeated networks.
+    """
+    index = found.networks.index(name)
+    rivals = np.delete(found.single.mean(1), index)
+    runs = found.repeats.get(name, found.single[[index]]).mean(1)
+    told = {
+        "networks": len(rivals),
+        "ahead": int((rivals > runs.mean()).sum()),
+        "lead over the mean": float(runs.mean() - rivals.mean()),
+        "lead over the best": float(runs.mean() - rivals.max()),
     }
+    if found.freedom and len(rivals) > 1:
+        luck = sum(((one.mean(1) - one.mean()) ** 2).sum() for one in found.repeats.values()) / found.freedom
+        reach = NORMAL_95 * np.sqrt(rivals.var(ddof=1) / len(rivals) + luck / len(runs))
+        told["lead over the mean, low and high"] = [told["lead over the mean"] + end for end in (-reach, reach)]
+        told["could be the best in"] = int(agreement.near_best(found)[index].sum())
+    return told
 
 
 def _group(results: StudyResults, found: Scores) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from ssl_keras.reports.plots import COLORS, Ink, blank, dress, shades
 
 KINDS = {"basic": COLORS[0], "bottleneck": COLORS[3], "mbconv": COLORS[5], "mixed": COLORS[1]}
 """Blocks that a network is made of, and their colour."""
-STARS = ("*", "P", "X", "D")
+STARS = ("*", "P", "X", "D", "^", "v", "s", "p")
 """Marks of networks that are to be found among the others."""
 PANELS = 4
 """Panels side by side."""
@@ -50,18 +50,19 @@ def correlation_map(correlations: Values, names: tuple[str, ...], title: str, in
 
 
 def panels(found: Scores, across: Values, label: str, marked: Sequence[str], ink: Ink, *, logarithmic: bool) -> Figure:
-    """Accuracy of every network in every scenario over a number (n,), one panel a scenario; stars for those marked."""
+    """Accuracy of every network in every scenario over a number (n,), one panel a scenario; larger marks for some."""
     rows = math.ceil(len(found.scenarios) / PANELS)
     figure = Figure(figsize=(9.2, 0.5 + 2.0 * rows), layout="constrained")
     FigureCanvasAgg(figure)
     grid = np.atleast_1d(figure.subplots(rows, PANELS, sharex=True, squeeze=False)).ravel()
     kinds = [kind(found.facts[name]["architecture"]) for name in found.networks]
+    plain = np.array([name not in marked for name in found.networks])
     for place, axes in enumerate(grid):
         axes.set_visible(place < len(found.scenarios))
         if place >= len(found.scenarios):
             continue
         for name in dict.fromkeys(kinds):
-            mine = np.array([one == name for one in kinds])
+            mine = np.array([one == name for one in kinds]) & plain
             values = found.single[mine, place]
             axes.scatter(across[mine], values, s=11, color=KINDS[name], alpha=0.75, linewidths=0, label=name)
         for name, star in zip(marked, cycle(STARS), strict=False):

@@ -3,7 +3,6 @@
 import base64
 import csv
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -255,26 +254,30 @@ def test_a_page_of_many_networks_has_all_it_promises(tmp_path):
 
 
 def test_named_networks_are_shown_beside_the_drawn_ones_and_no_others(tmp_path):
-    for index, (name, architecture) in enumerate(families.study("mobilenet", 8)[:6]):
-        trial_file(tmp_path, name, architecture, 0, {"x/y": 10 + index, "z": 30 + index})  # means of 20 to 25
-    for name, text, values in (
-        ("cheap", "conv_c4", {"x/y": 14.5, "z": 34.5}),  # a mean of 24.5: one drawn network is ahead, none is as cheap
-        ("dear", "conv_c64 | basic_r4_c64", {"x/y": 2.0, "z": 40.0}),  # 21: four are ahead, `cheap` is not counted
-    ):
-        for seed in range(2):
-            trial_file(tmp_path, name, parse(text), seed, {key: one + 2 * seed for key, one in values.items()})
-    write_json(tmp_path / "study.json", to_dict(SMALL))
+    mobilenets, resnets = families.study("mobilenet", 8)[:6], families.study("resnet", 8)[:2]
+    for index, (name, architecture) in enumerate([*mobilenets, *resnets]):
+        trial_file(tmp_path, name, architecture, 0, {"x/y": 10 + index, "z": 30 + index})  # means of 20 to 25; 26, 27
+    text = "conv_c64 | basic_r4_c64"
+    for name, seeds in (("mine", (24.0, 25.0)), ("other", (40.0,))):
+        for seed, mean in enumerate(seeds):
+            trial_file(tmp_path, name, parse(text), seed, {"x/y": mean - 10, "z": mean + 10})
+    write_json(tmp_path / "study.json", to_dict(replace(SMALL, networks=("mobilenet", f"mine = {text}", "other=x"))))
     write_table(tmp_path, Queue(tmp_path, ()))
     page = write_study_report(tmp_path).read_text()
     told = json.loads((tmp_path / "analysis.json").read_text())["named"]
-    assert told.keys() == {"cheap", "dear"} and "Named networks beside the drawn ones" in page
-    counted = ("drawn", "ahead of it", "drawn that cost no more", "ahead of it that cost no more")
-    assert [told["cheap"][key] for key in counted] == [6, 1, 0, 0]
-    assert [told["dear"][key] for key in counted] == [6, 4, 6, 4]
-    assert told["cheap"]["means of trainings"] == [24.5, 26.5]
-    assert told["cheap"]["lead over the best"] == -0.5
-    value, low, high = told["cheap"]["lead over the mean"]
-    assert low < value == 2.0 < high
+    assert told.keys() == {"mine", "other"} and "Named networks beside the drawn ones" in page
+    mine = told["mine"]
+    assert mine["means of trainings"] == [24, 25]
+    counted = {words: (beside["networks"], beside["ahead"]) for words, beside in mine["beside"].items()}
+    assert counted == {"all networks": (8, 3), "ResNets": (2, 2), "MobileNets": (6, 1)}  # 24.5, and `other` is no rival
+    assert mine["beside"]["MobileNets"]["lead over the mean"] == 24.5 - 22.5
+    assert mine["beside"]["MobileNets"]["lead over the best"] == -0.5
+    # of the mean of six drawn networks, 20 to 25; of two trainings that are 1 apart
+    reach = 1.96 * np.sqrt(np.var(range(20, 26), ddof=1) / 6 + 0.5 / 2)
+    assert mine["beside"]["MobileNets"]["lead over the mean, low and high"] == pytest.approx([2 - reach, 2 + reach])
+    assert "lead over the mean, low and high" not in told["other"]["beside"]["all networks"]  # whose luck is not known
+    drawn = (tmp_path / "figures" / "accuracy-over-macs.svg").read_text()
+    assert "<!-- mine -->" in drawn and "<!-- other -->" in drawn and f"<!-- {mobilenets[0][0]} -->" not in drawn
 
 
 def test_a_folder_without_a_study_has_no_report(tmp_path):
@@ -297,25 +300,29 @@ COMMAND = [
 ]
 
 
+def reached(out):
+    """Of a study that is killed: a trial is held; the first is finished; the second is held."""
+    leases = out / "leases"
+    yield lambda: (leases / "plain-seed0").exists()
+    yield lambda: (out / "finished" / "plain-seed0.json").exists()
+    yield lambda: (leases / "basic-seed0").exists()
+
+
 @pytest.mark.slow
 def test_killed_at_any_moment_a_study_ends_as_if_it_had_not_been(tmp_path):
     whole = tmp_path / "whole"
-    begun = time.monotonic()
     subprocess.run([*COMMAND, "--out", str(whole)], check=True, capture_output=True)
-    lasts = time.monotonic() - begun
-    out, seen = tmp_path / "killed", {}
-    for seconds in (lasts * part for part in (0.4, 0.6, 0.8, 0.95)):
+    out = tmp_path / "killed"
+    for is_time in reached(out):
         process = subprocess.Popen([*COMMAND, "--out", str(out)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        try:
-            process.wait(seconds)
-        except subprocess.TimeoutExpired:
-            os.kill(process.pid, signal.SIGKILL)
-            process.wait()
-        for path in (out / "finished").glob("*.json"):
-            assert json.loads(path.read_text())["rows"]
-            seen.setdefault(path, path.stat().st_mtime_ns)
+        while not is_time() and process.poll() is None:
+            time.sleep(0.01)
+        process.kill()
+        assert process.wait() == -signal.SIGKILL  # it had not ended by itself
+    (first,) = (out / "finished").glob("[!.]*.json")
+    seen = first.stat().st_mtime_ns
     subprocess.run([*COMMAND, "--out", str(out)], check=True, capture_output=True)
-    assert seen == {path: path.stat().st_mtime_ns for path in seen}  # what was finished was not done again
+    assert first.stat().st_mtime_ns == seen  # what was finished was not done again
     names = ("network", "seed", "scenario", "protocol", "metric", "value")
     assert [[row[name] for name in names] for row in rows_of(out)] == [
         [row[name] for name in names] for row in rows_of(whole)

@@ -1,14 +1,16 @@
 """The tables of a study, from folders whose figures are written here."""
 
+import dataclasses
+
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from scipy.stats import pearsonr
-from study_tables import of_groups, of_methods, of_named, reference, scenarios, times
+from study_tables import of_groups, of_methods, reference, scenarios, times
 
 from ssl_keras.experiments.run_folder import write_json
 from ssl_keras.experiments.study import COLUMNS
-from ssl_keras.reports.study_analysis import analysis, read_study
+from ssl_keras.reports.study_analysis import PARTS, analysis, read_study
 
 DRAWN = [f"mobilenet_v{number}" for number in range(1, 7)]
 
@@ -32,15 +34,15 @@ def folder(path, mode, trainings):
     ]
     path.mkdir()
     pq.write_table(pa.Table.from_pylist(rows, pa.schema([*COLUMNS.items()])), path / "table.parquet")
-    write_json(path / "study.json", {"mode": mode})
+    write_json(path / "study.json", {"mode": mode, "networks": ["mobilenet", "mine = conv_c4"]})
     return path
 
 
 @pytest.fixture
 def relicv2(tmp_path):
-    """Scenarios x and y agree but for the last network, which is the first in y alone; two are trained again."""
+    """Scenarios x and y agree but for the last network, which is the first in y alone; three are trained again."""
     first = [(name, 0, 10 * place, 50 + place) for place, name in enumerate(DRAWN[:5])]
-    again = [(name, 1, 10 * place + 2, 50 + place + 1) for place, name in enumerate(DRAWN[:2])]
+    again = [(name, 1, 10 * place + 2, 50 + place + 1) for place, name in enumerate(DRAWN[:3])]
     return folder(tmp_path / "relicv2", "relicv2", [*first, (DRAWN[5], 0, 5, 90), *again, ("mine", 0, 25, 52)])
 
 
@@ -59,28 +61,33 @@ def test_groups_and_the_first_scenario_correlate_as_their_ranks_do(relicv2):
     # places in x: 1 3 4 5 6 2, in y: 1 2 3 4 5 6; squared differences 0 1 1 1 1 16, so 1 - 6 * 20 / 210
     assert mobilenets["Spearman"].startswith("0.43 (")
     known = pearsonr([0, 10, 20, 30, 40, 5], [50, 51, 52, 53, 54, 90]).statistic
+    shares = [float(mobilenets[f"variance {part}, %"].split()[0]) for part in PARTS]
+    assert sum(shares) == pytest.approx(100, abs=1.5)
     (row,) = reference(groups)
     assert row["scenario"] == "y" and row["MobileNets"].startswith(f"{known:.2f} (")
-
-
-def test_a_named_network_is_counted_against_the_drawn(relicv2):
-    (row,) = of_named(analysis(read_study(relicv2))["named"])
-    assert row["network"] == "mine" and row["drawn that are ahead"] == "3 of 6"  # means 41.5, 46.5 and 47 against 38.5
 
 
 def test_methods_compare_the_networks_that_both_have(relicv2, tmp_path):
     turned = [(name, 0, 100 - 10 * place, 52 - place) for place, name in enumerate(DRAWN[:4])]
     other = folder(tmp_path / "simclr", "simclr", turned)
-    row = next(row for row in of_methods(relicv2, other) if row["networks"] == "MobileNets")
+    row = next(row for row in of_methods(read_study(relicv2), read_study(other)) if row["networks"] == "MobileNets")
     assert row["how many"] == "4" and row["Spearman of the means"].startswith("-1.00")
-    assert row["relicv2, mean of scenarios, %"] == "33.2" and row["simclr, mean of scenarios, %"] == "67.8"
+    assert row["relicv2 (relicv2), mean of scenarios, %"] == "33.2"
+    assert row["simclr (simclr), mean of scenarios, %"] == "67.8"
     assert row["lead of the second"].startswith("+34.5")
 
 
+def test_methods_that_were_judged_otherwise_are_not_compared(relicv2, tmp_path):
+    other = read_study(folder(tmp_path / "other", "simclr", [(DRAWN[0], 0, 1, 2)]))
+    judged = dataclasses.replace(other, rows=[row for row in other.rows if row["scenario"] == "x"])
+    with pytest.raises(ValueError, match="judge both alike"):
+        of_methods(read_study(relicv2), judged)
+
+
 def test_times_are_medians_of_trials(tmp_path):
-    for index, learn in enumerate((10, 20, 90)):
+    for index, learn in enumerate((10, 20, 90), 1):
         trial = {"network": f"mobilenet_v{index}", "seconds": {"build": 1.0, "learn": float(learn)}}
         write_json(tmp_path / "finished" / f"{index}.json", trial)
     everyone, mobilenets = times(tmp_path)
     assert everyone == mobilenets | {"networks": "all networks"}
-    assert everyone["learn, s"] == "20" and everyone["trials an hour and core"] == f"{3600 / 21:.1f}"
+    assert everyone["learn, s"] == "20" and everyone["a trial, s"] == "21"
