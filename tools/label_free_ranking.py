@@ -35,7 +35,7 @@ from ssl_keras.data.sources import Source, at_most, open_source
 from ssl_keras.experiments.pretrain import fit
 from ssl_keras.experiments.run_folder import write_json
 from ssl_keras.experiments.setup import Schedule, Setup
-from ssl_keras.reports.study_analysis import GROUPS, filters
+from ssl_keras.reports.study_analysis import GROUPS, filters, read_study
 from ssl_keras.scenarios.label_free import SCORES, goodness, label_free
 
 LOOKS = (20, 40, 70, 100, 150, 200)
@@ -114,9 +114,10 @@ def networks(trials: Sequence[dict[str, Any]], score: str) -> dict[str, str]:
 
 
 def table(folder: Path, study: Path) -> list[dict[str, str]]:
-    """By score; of the study's networks each one's training of seed 0."""
+    """By score; of the study's networks, named ones aside, each one's training of seed 0."""
     runs = [json.loads(file.read_text()) for file in sorted(folder.glob("*.json"))]
-    trials = [json.loads(file.read_text()) for file in sorted(study.glob("finished/*-seed0.json"))]
+    every = [json.loads(file.read_text()) for file in sorted(study.glob("finished/*-seed0.json"))]
+    trials = [trial for trial in every if trial["network"] not in read_study(study).named]
     rows = []
     for score in SCORES:
         taus, gains = checkpoints(runs, score)

@@ -46,7 +46,7 @@ def share_of_networks(found: Scores) -> tuple[Values, Values, Values]:
 
 def table(folder: Path, count: int) -> list[dict[str, Any]]:
     """A row for each scenario, and one that counts where networks are at least half of the variance."""
-    judged = read_study(folder).judged
+    judged = read_study(folder).compared
     first = list(dict.fromkeys(row["network"] for row in judged))[:count]
     rows = [row for row in judged if row["network"] in first]
     everyone = scores(rows)

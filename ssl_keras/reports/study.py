@@ -22,23 +22,23 @@ def write_study_report(folder: Path) -> Path:
         ReportError: The folder holds no study, or no finished trial.
     """
     results = read_study(folder)
-    found = agreement.scores(results.judged)
+    found = agreement.scores(results.compared)
     if not found.networks:
         raise ReportError(f"{folder} has no network with a {PROTOCOL} figure in every scenario")
     told = analysis(results)
     (folder / "analysis.json").write_text(json.dumps(told, indent=1, allow_nan=False) + "\n", encoding="utf-8")
     page = folder / "report.html"
-    page.write_text(_page(results, found, told, _figures(results, found)), encoding="utf-8")
+    page.write_text(_page(results, found, told, _figures(results)), encoding="utf-8")
     return page
 
 
-def _figures(results: StudyResults, found: Scores) -> dict[str, dict[str, bytes]]:
+def _figures(results: StudyResults) -> dict[str, dict[str, bytes]]:
     """By name, in a light and a dark version; also written into figures/ as PNG and SVG."""
     folder = results.folder / "figures"
     folder.mkdir(exist_ok=True)
     themed: dict[str, dict[str, bytes]] = {}
     for theme, ink in plots.THEMES.items():
-        for name, figure in _drawn(found, results.named, ink).items():
+        for name, figure in _drawn(results, ink).items():
             themed.setdefault(name, {})[theme] = plots.png(figure)
             if theme == "light":
                 (folder / f"{name}.png").write_bytes(plots.drawn(figure, "png"))
@@ -46,21 +46,19 @@ def _figures(results: StudyResults, found: Scores) -> dict[str, dict[str, bytes]
     return themed
 
 
-def _drawn(found: Scores, named: Sequence[str], ink: plots.Ink) -> dict[str, Any]:
-    marked = [name for name in found.networks if name in named]
-    if len(marked) == len(found.networks):
-        marked = []  # nothing to be told from
-    if len(found.networks) < FEW or len(found.scenarios) < 2:
+def _drawn(results: StudyResults, ink: plots.Ink) -> dict[str, Any]:
+    compared, everyone = agreement.scores(results.compared), agreement.scores(results.judged)
+    if len(compared.networks) < FEW or len(compared.scenarios) < 2:
         return {}
     return {
         **{
             f"correlation-{name.lower()}": study_plots.correlation_map(
-                statistic(found.single), found.scenarios, f"{name}, {len(found.networks)} networks", ink
+                statistic(compared.single), compared.scenarios, f"{name}, {len(compared.networks)} networks", ink
             )
             for name, statistic in agreement.CORRELATIONS.items()
         },
-        "ranks": study_plots.rank_map(found, marked, ink),
-        **study_plots.over_facts(found, marked, ink),
+        "ranks": study_plots.rank_map(everyone, results.named, ink),
+        **study_plots.over_facts(everyone, results.named, ink),
     }
 
 
@@ -86,7 +84,7 @@ def _page(
     config, groups = results.config, told["groups"]
     trainings = len({(row["network"], row["seed"]) for row in results.rows})
     facts = {
-        "Networks": str(len(found.networks)),
+        "Networks": f"{len(found.networks)}" + (f", and {len(results.named)} named" if results.named else ""),
         "Trainings": str(trainings),
         "Learned on": str(config["data"]),
         "Method": str(config["mode"]),

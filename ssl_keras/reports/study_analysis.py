@@ -50,14 +50,21 @@ class StudyResults:
     failures: Mapping[str, str]
 
     @cached_property
-    def named(self) -> tuple[str, ...]:
-        """Networks that the study was given by name; the others were drawn from the families."""
-        return tuple(entry.partition("=")[0].strip() for entry in self.config["networks"] if entry not in STUDIES)
-
-    @cached_property
     def judged(self) -> list[Mapping[str, Any]]:
         """Rows of the protocol and metric that the analysis looks at."""
         return [row for row in self.rows if row["protocol"] == PROTOCOL and row["metric"] == METRIC]
+
+    @cached_property
+    def named(self) -> tuple[str, ...]:
+        """Networks that the study was given by name, beside others that were drawn from the families; else none."""
+        given = {entry.partition("=")[0].strip() for entry in self.config["networks"] if entry not in STUDIES}
+        there = dict.fromkeys(row["network"] for row in self.judged)
+        return tuple(name for name in there if name in given) if there.keys() - given else ()
+
+    @cached_property
+    def compared(self) -> list[Mapping[str, Any]]:
+        """What is `judged` of networks that are not `named`: chosen ones would pass for a sample."""
+        return [row for row in self.judged if row["network"] not in self.named]
 
 
 @cache
@@ -106,11 +113,10 @@ def read_study(folder: Path) -> StudyResults:
 
 def analysis(results: StudyResults) -> dict[str, Any]:
     """Every figure of the page, as plain JSON types."""
-    groups = {words: agreement.scores(results.judged, chosen) for words, chosen in filters().items()}
-    there = [name for name in results.named if name in groups[EVERYONE].networks]
+    groups = {words: agreement.scores(results.compared, chosen) for words, chosen in filters().items()}
     return {
         "protocol": PROTOCOL,
-        "named": {name: _standing(results, name) for name in there},
+        "named": {name: _standing(results, name) for name in results.named},
         "groups": {words: _group(results, found) for words, found in groups.items() if len(found.networks) >= FEW},
     }
 
@@ -120,7 +126,7 @@ def _standing(results: StudyResults, name: str) -> dict[str, Any]:
     beside = {}
     for words in GROUPS:
         chosen = filters()[words]
-        rivals = {row["network"] for row in results.judged if chosen(row["network"])} - {*results.named}
+        rivals = {row["network"] for row in results.compared if chosen(row["network"])}
         found = agreement.scores(results.judged, {name, *rivals}.__contains__)
         if len(found.networks) > 1:
             beside[words] = _beside(found, name)

@@ -264,7 +264,8 @@ def test_named_networks_are_shown_beside_the_drawn_ones_and_no_others(tmp_path):
     write_json(tmp_path / "study.json", to_dict(replace(SMALL, networks=("mobilenet", f"mine = {text}", "other=x"))))
     write_table(tmp_path, Queue(tmp_path, ()))
     page = write_study_report(tmp_path).read_text()
-    told = json.loads((tmp_path / "analysis.json").read_text())["named"]
+    told, groups = (json.loads((tmp_path / "analysis.json").read_text())[key] for key in ("named", "groups"))
+    assert groups["all networks"]["networks"] == 8 and "8, and 2 named" in page  # those are no sample of anything
     assert told.keys() == {"mine", "other"} and "Named networks beside the drawn ones" in page
     mine = told["mine"]
     assert mine["means of trainings"] == [24, 25]
