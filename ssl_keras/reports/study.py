@@ -200,30 +200,33 @@ bold.</p></section>
 
 
 def standings(named: Mapping[str, Any]) -> list[dict[str, str]]:
-    """A row for each named network and group of drawn ones, as words under their heads.
+    """A row for each named network, as words under their heads.
 
     Args:
         named: as in `analysis`.
     """
     rows = []
     for name, stands in named.items():
+        drawn = stands["beside"][EVERYONE]
+        row = {
+            "network": name,
+            "multiply-adds, M": f"{stands['macs'] / 1e6:.1f}",
+            "mean of scenarios, each training, %": ", ".join(f"{one:.1f}" for one in stands["means of trainings"]),
+        }
         for words, beside in stands["beside"].items():
-            ends = beside.get("lead over the mean, low and high")
-            rows.append(
-                {
-                    "network": name,
-                    "multiply-adds, M": f"{stands['macs'] / 1e6:.1f}",
-                    "mean of scenarios, each training, %": ", ".join(
-                        f"{one:.1f}" for one in stands["means of trainings"]
-                    ),
-                    "beside": f"{beside['networks']} drawn" if words == EVERYONE else f"{beside['networks']} {words}",
-                    "ahead of it": str(beside["ahead"]),
-                    "lead over their mean": f"{beside['lead over the mean']:+.1f}"
-                    + ("" if ends is None else " ({:+.1f} to {:+.1f})".format(*ends)),
-                    "lead over their best": f"{beside['lead over the best']:+.1f}",
-                    "scenarios where it could be the best": str(beside.get("could be the best in", "not known")),
-                }
-            )
+            if words != EVERYONE:
+                ends = beside.get("lead over the mean, low and high")
+                interval = "" if ends is None else " ({:+.1f} to {:+.1f})".format(*ends)
+                head = f"lead over the mean of {beside['networks']} {words}"
+                row[head] = f"{beside['lead over the mean']:+.1f}{interval}"
+        rows.append(
+            row
+            | {
+                "lead over the best drawn": f"{drawn['lead over the best']:+.1f}",
+                "drawn ahead of it": f"{drawn['ahead']} of {drawn['networks']}",
+                "scenarios where it could be the best": str(drawn.get("could be the best in", "not known")),
+            }
+        )
     return rows
 
 
@@ -232,7 +235,7 @@ def _named(named: Mapping[str, Any]) -> str:
         return ""
     return f"""<section><h2>Named networks beside the drawn ones</h2>
 <p>The mean of a named network's trainings beside the first trainings of networks drawn from the families. Intervals are
-95 %, over the networks drawn and the luck of trainings. The best of many was lucky, so leads over it are too small.</p>
+95 %, over the networks drawn and the luck of trainings. The best of many was lucky: a lead over it is understated.</p>
 {_table([*rows[0]], [[*row.values()] for row in rows])}</section>
 """
 

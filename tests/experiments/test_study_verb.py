@@ -277,6 +277,7 @@ def test_named_networks_are_shown_beside_the_drawn_ones_and_no_others(tmp_path):
     reach = 1.96 * np.sqrt(np.var(range(20, 26), ddof=1) / 6 + 0.5 / 2)
     assert mine["beside"]["MobileNets"]["lead over the mean, low and high"] == pytest.approx([2 - reach, 2 + reach])
     assert "lead over the mean, low and high" not in told["other"]["beside"]["all networks"]  # whose luck is not known
+    assert "lead over the mean of 6 MobileNets" in page and f"+2.0 ({2 - reach:+.1f} to {2 + reach:+.1f})" in page
     drawn = (tmp_path / "figures" / "accuracy-over-macs.svg").read_text()
     assert "<!-- mine -->" in drawn and "<!-- other -->" in drawn and f"<!-- {mobilenets[0][0]} -->" not in drawn
 
