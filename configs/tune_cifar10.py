@@ -4,9 +4,11 @@ Views, loss and optimizer are those of the experiment cifar10, projector and pre
 by a linear classifier on training images that are held out; strides are part of the space.
 
 Command:  ssl-keras tune tune_cifar10
-Hardware: two CPU cores
-Time:     unmeasured
-Result:   unmeasured
+Hardware: one CPU core, while the other worked too
+Time:     100 minutes: 85 for forty networks, 7 for the best, the rest for judging it
+Result:   conv_c16 | basic_s2_c16 | basic_s2_c64 | basic_s2_c64 | conv_k1_c256 at rate 0.4, 6.2 M multiply-adds: linear
+          41.3 % on the images held out; trained anew for 10 epochs 52.9 % on the test split (51.9 to 53.8, over its
+          images; one seed)
 """
 
 from ssl_keras.configs.cifar10 import config as cifar10
