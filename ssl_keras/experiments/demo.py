@@ -17,5 +17,5 @@ def run(config: Demo) -> Path:
     experiment: Pretrain = replace(load_config("demo"), out=config.out, seed=config.seed)
     if config.minutes is not None:
         experiment = replace(experiment, epochs="auto", minutes=config.minutes)
-    folder = pretrain.run(experiment)
+    folder = pretrain.train(experiment)
     return evaluate.run(Evaluate(encoder=str(folder), train_images=TRAIN_IMAGES, seed=config.seed))

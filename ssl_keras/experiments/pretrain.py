@@ -39,6 +39,17 @@ SHOWN, THUMBNAIL = 8, 32
 
 
 def run(config: Pretrain) -> Path:
+    """The verb: `train`, and what to do next.
+
+    Raises:
+        ConfigError, OSError, DivergedError: As `train`.
+    """
+    path = train(config)
+    CONSOLE.print(f"next: ssl-keras evaluate {path}")
+    return path
+
+
+def train(config: Pretrain) -> Path:
     """Pre-trains, or goes on where an interrupted run stopped; returns the run folder.
 
     Raises:
@@ -119,7 +130,6 @@ def _train(setup: Setup, folder: RunFolder, kept: Path) -> None:
     write_report(folder.path)
     minutes = (time.monotonic() - started) / 60
     CONSOLE.print(f"wrote {folder.path}/encoder.keras and report.html in {minutes:.1f} minutes")
-    CONSOLE.print(f"next: ssl-keras evaluate {folder.path}")
 
 
 def _kept(best: BestEncoder) -> keras.Model:

@@ -147,10 +147,10 @@ def run(config: Search) -> Path:
     trained = replace(pretraining(config), architecture=found["architecture"])
     if config.sliced:
         start = str(out.resolve() / "search" / "slice")
-        pretrain.run(replace(trained, init=start, out=str(out / "sliced")))
-    pretrain.run(replace(trained, out=str(out)))
+        pretrain.train(replace(trained, init=start, out=str(out / "sliced")))
+    pretrain.train(replace(trained, out=str(out)))
     for name, network in baselines(setup, found).items():
-        pretrain.run(replace(trained, architecture=str(network), out=str(out / "baselines" / name)))
+        pretrain.train(replace(trained, architecture=str(network), out=str(out / "baselines" / name)))
     if distribution.is_chief():
         evaluate.of_choice(out, config)
     return out

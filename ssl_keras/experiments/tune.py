@@ -67,7 +67,7 @@ def run(config: Tune) -> Path:
         return out
     found = tune(setup, out / "tune")
     trained = with_settings(pretraining(config), found["settings"])
-    pretrain.run(replace(trained, architecture=found["architecture"], image_size=setup.image_size, out=str(out)))
+    pretrain.train(replace(trained, architecture=found["architecture"], image_size=setup.image_size, out=str(out)))
     return evaluate.of_choice(out, config)
 
 

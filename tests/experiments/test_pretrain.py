@@ -32,6 +32,15 @@ def metrics(folder: Path) -> list[dict[str, float]]:
     return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
 
 
+def test_the_verb_says_what_to_do_next_and_other_verbs_go_on_by_themselves(tmp_path: Path, capsys) -> None:
+    config = replace(TINY, out=str(tmp_path / "run"))
+    pretrain.train(config)
+    assert "next:" not in capsys.readouterr().out
+    pretrain.run(config)
+    said = capsys.readouterr().out
+    assert "nothing is left to do" in said and "next: ssl-keras evaluate" in said
+
+
 def test_the_folder_holds_what_design_says(tmp_path: Path) -> None:
     out = pretrain.run(replace(TINY, out=str(tmp_path / "run")))
     names = {item.name for item in out.iterdir() if not item.name.startswith(".")}
