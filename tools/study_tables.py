@@ -35,7 +35,10 @@ def between(value: float, low: float, high: float, form: str = ".2f") -> str:
 
 
 def scenarios(groups: Mapping[str, Any]) -> list[Row]:
-    """A row for each scenario: the first, how many more could be for all that is known, and the networks' share."""
+    """A row for each scenario: the first, how many more could be for all that is known, and the networks' share.
+
+    What noise pushes below 0 counts as 0.
+    """
     everyone = groups[EVERYONE]
     rows = []
     for place, scenario in enumerate(everyone["scenarios"]):
@@ -50,7 +53,7 @@ def scenarios(groups: Mapping[str, Any]) -> list[Row]:
         for group in GROUPS:
             told = groups.get(group, {}).get("share of networks")
             row[f"share, {group}"] = (
-                between(*(told[part][place] for part in ("value", "low", "high"))) if told else NOT_KNOWN
+                between(*(max(0.0, told[part][place]) for part in ("value", "low", "high"))) if told else NOT_KNOWN
             )
         rows.append(row)
     return rows

@@ -189,8 +189,9 @@ def _agreement(groups: Mapping[str, Any], found: Scores, figures: Mapping[str, M
     heads = ("networks", "how many", *agreement.CORRELATIONS, "95 % of Spearman's", "its ceiling")
     return f"""<section><h2>Do scenarios agree?</h2>
 <p>Correlation of accuracy over networks, mean of all pairs of scenarios. The ceiling is what two scenarios would show
-that agree entirely, given how much of a single training is luck. Few outliers can make correlations large, so the
-groups are stated; intervals are over networks.</p>
+that agree entirely, given how much of a single training is luck, if luck is each scenario's own; that of a training
+which went well in all lifts correlations above it. Few outliers can make correlations large, so the groups are stated;
+intervals are over networks.</p>
 {_table(heads, rows)}
 <div class="curves">{maps}</div>
 {figure_html(figures["ranks"], "bars", "Place of every network in every scenario")}
