@@ -144,7 +144,7 @@ def _beside(found: Scores, name: str) -> dict[str, Any]:
     index = found.networks.index(name)
     rivals = np.delete(found.single.mean(1), index)
     runs = found.repeats.get(name, found.single[[index]]).mean(1)
-    told = {
+    told: dict[str, Any] = {
         "networks": len(rivals),
         "ahead": int((rivals > runs.mean()).sum()),
         "lead over the mean": float(runs.mean() - rivals.mean()),
