@@ -33,6 +33,7 @@ from ssl_keras.configs.ablations.relicv2 import BASE, CELLS, Fields
 
 from ssl_keras.data.sources import Source, at_most, open_source
 from ssl_keras.experiments.pretrain import fit
+from ssl_keras.experiments.queue import Queue
 from ssl_keras.experiments.run_folder import write_json
 from ssl_keras.experiments.setup import Schedule, Setup
 from ssl_keras.reports.study_analysis import GROUPS, filters, read_study
@@ -116,8 +117,8 @@ def networks(trials: Sequence[dict[str, Any]], score: str) -> dict[str, str]:
 def table(folder: Path, study: Path) -> list[dict[str, str]]:
     """By score; of the study's networks, named ones aside, each one's training of seed 0."""
     runs = [json.loads(file.read_text()) for file in sorted(folder.glob("*.json"))]
-    every = [json.loads(file.read_text()) for file in sorted(study.glob("finished/*-seed0.json"))]
-    trials = [trial for trial in every if trial["network"] not in read_study(study).named]
+    named = read_study(study).named
+    trials = [trial for trial in Queue(study, ()).results() if trial["seed"] == 0 and trial["network"] not in named]
     rows = []
     for score in SCORES:
         taus, gains = checkpoints(runs, score)

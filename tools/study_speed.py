@@ -8,7 +8,6 @@ settings of `configs/study_small.py`, in turn within one run; half an hour of on
 """
 
 import argparse
-import json
 import subprocess
 import sys
 import tempfile
@@ -16,6 +15,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from ssl_keras.experiments.queue import Queue
 from ssl_keras.experiments.run_folder import write_json
 from ssl_keras.scenarios.results import provenance
 
@@ -33,7 +33,7 @@ def seconds(folder: Path, *networks: str) -> float:
 
 def parts(folder: Path) -> list[dict[str, float]]:
     """Seconds of each finished trial's parts."""
-    return [json.loads(file.read_text())["seconds"] for file in sorted((folder / "finished").glob("*.json"))]
+    return [trial["seconds"] for trial in Queue(folder, ()).results()]
 
 
 def row(way: str, whole: float, trials: list[dict[str, float]]) -> dict[str, Any]:

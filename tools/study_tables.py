@@ -10,13 +10,13 @@ place under another).
 """
 
 import argparse
-import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ssl_keras.experiments.queue import Queue
 from ssl_keras.experiments.run_folder import write_json
 from ssl_keras.reports import agreement
 from ssl_keras.reports.study import standings
@@ -105,7 +105,7 @@ def reference(groups: Mapping[str, Any]) -> list[Row]:
 
 def times(folder: Path) -> list[Row]:
     """A row for each group: median seconds of a trial and of its parts, on whatever machines did them."""
-    trials = [json.loads(file.read_text()) for file in sorted((folder / "finished").glob("[!.]*.json"))]
+    trials = Queue(folder, ()).results()
     rows = []
     for words in GROUPS:
         spent = [trial["seconds"] for trial in trials if filters()[words](trial["network"])]
@@ -124,7 +124,7 @@ def of_methods(one: StudyResults, other: StudyResults) -> list[Row]:
     """
     rows = []
     for words in GROUPS:
-        first, second = (agreement.scores(results.judged, filters()[words]) for results in (one, other))
+        first, second = (agreement.scores(results.compared, filters()[words]) for results in (one, other))
         if first.scenarios != second.scenarios:
             raise ValueError(f"{one.folder} has {first.scenarios}, {other.folder} {second.scenarios}: judge both alike")
         common = [name for name in first.networks if name in second.networks]

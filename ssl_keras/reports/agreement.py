@@ -1,6 +1,6 @@
 """How far scenarios agree on which network is better, and how far one training agrees with the next."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -44,12 +44,25 @@ class Scores:
         """(s,) standard deviation from training to training of one network, pooled; NaN where none was repeated."""
         if not self.repeats:
             return np.full(len(self.scenarios), np.nan)
-        squares = sum(((one - one.mean(0)) ** 2).sum(0) for one in self.repeats.values())
-        return np.asarray(np.sqrt(squares / self.freedom))
+        return np.sqrt(pooled_variance(self.repeats.values()))
 
     def fact(self, name: str) -> Values:
         """(n,) one of the facts."""
         return np.array([self.facts[network][name] for network in self.networks])
+
+
+def pooled_variance(runs: Iterable[Values]) -> Values:
+    """Variance from training to training of one network, pooled over networks.
+
+    Args:
+        runs: of each network a value (k,), or several (k, s), for each of its k trainings; one at least has k > 1.
+
+    Returns:
+        One value, or (s,).
+    """
+    every = [*runs]
+    squares = sum(((one - one.mean(0)) ** 2).sum(0) for one in every)
+    return np.asarray(squares / sum(len(one) - 1 for one in every))
 
 
 def scores(rows: Sequence[Mapping[str, Any]], networks: Callable[[str], bool] = lambda name: True) -> Scores:

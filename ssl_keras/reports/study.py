@@ -28,17 +28,18 @@ def write_study_report(folder: Path) -> Path:
     told = analysis(results)
     (folder / "analysis.json").write_text(json.dumps(told, indent=1, allow_nan=False) + "\n", encoding="utf-8")
     page = folder / "report.html"
-    page.write_text(_page(results, found, told, _figures(results)), encoding="utf-8")
+    page.write_text(_page(results, found, told, _figures(results, found)), encoding="utf-8")
     return page
 
 
-def _figures(results: StudyResults) -> dict[str, dict[str, bytes]]:
+def _figures(results: StudyResults, found: Scores) -> dict[str, dict[str, bytes]]:
     """By name, in a light and a dark version; also written into figures/ as PNG and SVG."""
     folder = results.folder / "figures"
     folder.mkdir(exist_ok=True)
+    everyone = agreement.scores(results.judged)
     themed: dict[str, dict[str, bytes]] = {}
     for theme, ink in plots.THEMES.items():
-        for name, figure in _drawn(results, ink).items():
+        for name, figure in _drawn(found, everyone, results.named, ink).items():
             themed.setdefault(name, {})[theme] = plots.png(figure)
             if theme == "light":
                 (folder / f"{name}.png").write_bytes(plots.drawn(figure, "png"))
@@ -46,8 +47,7 @@ def _figures(results: StudyResults) -> dict[str, dict[str, bytes]]:
     return themed
 
 
-def _drawn(results: StudyResults, ink: plots.Ink) -> dict[str, Any]:
-    compared, everyone = agreement.scores(results.compared), agreement.scores(results.judged)
+def _drawn(compared: Scores, everyone: Scores, named: Sequence[str], ink: plots.Ink) -> dict[str, Any]:
     if len(compared.networks) < FEW or len(compared.scenarios) < 2:
         return {}
     return {
@@ -57,8 +57,8 @@ def _drawn(results: StudyResults, ink: plots.Ink) -> dict[str, Any]:
             )
             for name, statistic in agreement.CORRELATIONS.items()
         },
-        "ranks": study_plots.rank_map(everyone, results.named, ink),
-        **study_plots.over_facts(everyone, results.named, ink),
+        "ranks": study_plots.rank_map(everyone, named, ink),
+        **study_plots.over_facts(everyone, named, ink),
     }
 
 

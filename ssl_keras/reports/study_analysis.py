@@ -123,14 +123,14 @@ def analysis(results: StudyResults) -> dict[str, Any]:
 
 def _standing(results: StudyResults, name: str) -> dict[str, Any]:
     """What a named network reached, and how it stands beside each group of drawn ones."""
+    own = [row for row in results.judged if row["network"] == name]
     beside = {}
     for words in GROUPS:
-        chosen = filters()[words]
-        rivals = {row["network"] for row in results.compared if chosen(row["network"])}
-        found = agreement.scores(results.judged, {name, *rivals}.__contains__)
+        drawn = [row for row in results.compared if filters()[words](row["network"])]
+        found = agreement.scores([*own, *drawn])
         if len(found.networks) > 1:
             beside[words] = _beside(found, name)
-    alone = agreement.scores(results.judged, name.__eq__)
+    alone = agreement.scores(own)
     means = alone.repeats.get(name, alone.single).mean(1)
     return {"macs": int(alone.fact("macs")[0]), "means of trainings": means.tolist(), "beside": beside}
 
@@ -151,7 +151,7 @@ def _beside(found: Scores, name: str) -> dict[str, Any]:
         "lead over the best": float(runs.mean() - rivals.max()),
     }
     if found.freedom and len(rivals) > 1:
-        luck = sum(((one.mean(1) - one.mean()) ** 2).sum() for one in found.repeats.values()) / found.freedom
+        luck = agreement.pooled_variance(one.mean(1) for one in found.repeats.values())
         reach = NORMAL_95 * np.sqrt(rivals.var(ddof=1) / len(rivals) + luck / len(runs))
         told["lead over the mean, low and high"] = [told["lead over the mean"] + end for end in (-reach, reach)]
         told["could be the best in"] = int(agreement.near_best(found)[index].sum())
