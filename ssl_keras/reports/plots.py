@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -205,7 +206,9 @@ def png(figure: Figure) -> bytes:
 
 
 def drawn(figure: Figure, kind: str, *, transparent: bool = False) -> bytes:
-    """The figure as the bytes of a file, "png" or "svg"."""
+    """The figure as the bytes of a file, "png" or "svg"; equal figures are equal bytes."""
     buffer = io.BytesIO()
-    figure.savefig(buffer, format=kind, dpi=DPI, transparent=transparent)
+    undated = {"Date": None} if kind == "svg" else None
+    with matplotlib.rc_context({"svg.hashsalt": ""}):
+        figure.savefig(buffer, format=kind, dpi=DPI, transparent=transparent, metadata=undated)
     return buffer.getvalue()
