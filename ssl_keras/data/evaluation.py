@@ -2,6 +2,7 @@
 
 import tensorflow as tf
 
+from ssl_keras.data.pipeline import WORKERS, untuned
 from ssl_keras.data.sources import Source
 
 
@@ -55,9 +56,9 @@ def evaluation_batches(source: Source, size: int, batch_size: int) -> tf.data.Da
             images.set_shape((None, *array.shape[1:]))
             return {"image": resize_crop(images, size), "index": index}
 
-        return indices.batch(batch_size).map(rows, num_parallel_calls=tf.data.AUTOTUNE).prefetch(2)
+        return untuned(indices.batch(batch_size).map(rows, num_parallel_calls=WORKERS).prefetch(2))
 
     def row(index: tf.Tensor) -> dict[str, tf.Tensor]:
         return {"image": resize_crop(source.read(index)[None], size)[0], "index": index}
 
-    return indices.map(row, num_parallel_calls=tf.data.AUTOTUNE).batch(batch_size).prefetch(2)
+    return untuned(indices.map(row, num_parallel_calls=2 * WORKERS).batch(batch_size).prefetch(2))

@@ -15,11 +15,11 @@ import tensorflow as tf
 from ssl_keras.data import augment
 from ssl_keras.data.augment import SLOTS, Augmentation, Draws
 from ssl_keras.data.masks import Masks, open_masks
+from ssl_keras.data.pipeline import WORKERS, untuned
 from ssl_keras.data.pixels import Planes
 from ssl_keras.data.sources import Source, open_source
 from ssl_keras.data.sources.base import Subset, shuffled
 
-WORKERS: Final = max(2, (os.cpu_count() or 2) // 2)  # batches prepared at once
 BATCHED_UP_TO: Final = 96  # side of the large crops up to which a batch is made at once, if the images are an array
 PIECE: Final = 16  # images coloured at once otherwise; a multiple of augment.SLOTS
 
@@ -224,7 +224,7 @@ class ViewBatches:
         steps = tf.data.Dataset.counter(start_step, 1, dtype=tf.int64)
         images = self.source.array() if self.views.size <= BATCHED_UP_TO or not cut else None
         batches = self._one_by_one(steps) if images is None else self._whole(steps, images, cut)
-        return batches.prefetch(2)
+        return untuned(batches.prefetch(2))
 
     def finish(self, batch: dict[str, Any]) -> dict[str, Any]:
         """A batch with its views: makes them if it came uncut, else it is the batch. Pure, and compiles under XLA."""

@@ -10,6 +10,7 @@ import tensorflow as tf
 import ssl_keras as sk
 from ssl_keras.data import views as views_module
 from ssl_keras.data.augment import Augmentation
+from ssl_keras.data.evaluation import evaluation_batches
 from ssl_keras.data.sources import Source, open_source
 from ssl_keras.data.views import Views, view_batches
 
@@ -130,6 +131,12 @@ def test_shapes_are_static_and_values_in_range(either):
     np.testing.assert_array_equal(batch["label"], either.labels()[batch["index"]])
     for kind in ("large", "small"):
         assert batch[kind].min() >= 0 and batch[kind].max() <= 1 and batch[kind].std() > 0.1
+
+
+def test_no_thread_of_tensorflow_tunes_the_stream(either):
+    """It sleeps for up to a minute at a time, and whoever drops an iterator may wait until it wakes."""
+    found = [view_batches(either, BOTH, 8).dataset(), evaluation_batches(either, 8, 8)]
+    assert [stream.options().autotune.enabled for stream in found] == [False, False]
 
 
 def test_any_step_can_be_made_alone(either):

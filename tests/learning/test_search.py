@@ -130,7 +130,9 @@ def test_each_part_learns_from_its_own_half():
     source = sk.open_source(IMAGES, labels=np.arange(len(IMAGES)))
     one, other = batches(source, label="label").halves()
     seen = {"weights": [], "architecture": []}
-    for batch in search._paired(one, other).take(9):
+    pairs = search._paired(one, other)
+    assert pairs.options().autotune.enabled is False
+    for batch in pairs.take(9):
         for part, rows in seen.items():
             rows.append(batch[part]["label"].numpy())
     assert set(np.ravel(seen["weights"])) <= set(one.source.indices)

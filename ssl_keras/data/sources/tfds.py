@@ -13,6 +13,7 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
+from ssl_keras.data.pipeline import WORKERS, untuned
 from ssl_keras.data.sources.base import (
     ABSENT,
     ARRAY_LIMIT,
@@ -253,7 +254,7 @@ def decode(encoded: tf.Tensor, image_shape: tuple[int, int, int] | None = None) 
 def _decode_all(encoded: list[bytes], shape: tuple[int, int, int]) -> np.ndarray:
     images = np.empty((len(encoded), *shape), np.uint8)
     rows = tf.data.Dataset.from_tensor_slices(encoded)
-    rows = rows.map(lambda row: decode(row, shape), num_parallel_calls=tf.data.AUTOTUNE).batch(256)
+    rows = untuned(rows.map(lambda row: decode(row, shape), num_parallel_calls=2 * WORKERS).batch(256))
     start = 0
     for batch in rows.as_numpy_iterator():
         images[start : start + len(batch)] = batch
