@@ -21,8 +21,8 @@ from ssl_keras.experiments.run_folder import write_json
 from ssl_keras.scenarios.results import provenance
 
 NETWORKS = ("resnet_v163", "mobilenet_v17")
-
-
+STUDIED = 100
+"""Networks of the study of which the pace is told: start, sets and report are shared by as many."""
 PROGRAM = Path(sys.executable).with_name("ssl-keras")
 
 
@@ -39,15 +39,15 @@ def parts(folder: Path) -> list[dict[str, float]]:
     return [trial["seconds"] for trial in Queue(folder, ()).results()]
 
 
-def row(way: str, whole: float, trials: list[dict[str, float]]) -> dict[str, Any]:
-    """Seconds a network, and where they go."""
+def row(way: str, whole: float, trials: list[dict[str, float]], shared_by: int) -> dict[str, Any]:
+    """Seconds a network, and where they go; what is no trial's own is shared by so many networks."""
     each = {part: sum(trial[part] for trial in trials) / len(trials) for part in trials[0]}
-    rest = whole / len(trials) - sum(each.values())
-    named = {"start, sets, report": rest, **each}
+    once = whole - sum(sum(trial.values()) for trial in trials)
+    spent = {"start, sets, report": once / shared_by, **each}
     return {
         "": way,
-        "variants an hour": f"{3600 * len(trials) / whole:.1f}",
-        **{f"{part}, s": round(value) for part, value in named.items()},
+        "variants an hour": f"{3600 / sum(spent.values()):.1f}",
+        **{f"{part}, s": round(value) for part, value in spent.items()},
     }
 
 
@@ -62,14 +62,14 @@ def main() -> None:
         if options.before:
             earlier = Path(place) / "earlier"
             taken = seconds(earlier, *NETWORKS, program=options.before)
-            rows.append(row("one study, earlier version", taken, parts(earlier)))
+            rows.append(row("one study, earlier version", taken, parts(earlier), STUDIED))
         alone = [Path(place) / name for name in NETWORKS]
         apart = sum(seconds(folder, name) for folder, name in zip(alone, NETWORKS, strict=True))
         shared = Path(place) / "shared"
         together = seconds(shared, *NETWORKS)
         rows += [
-            row("a command each", apart, [trial for folder in alone for trial in parts(folder)]),
-            row("one study", together, parts(shared)),
+            row("a command each", apart, [trial for folder in alone for trial in parts(folder)], len(NETWORKS)),
+            row("one study", together, parts(shared), STUDIED),
         ]
     write_json(options.out, {"rows": rows, "provenance": provenance(0, {}, {"networks": NETWORKS})})
 
