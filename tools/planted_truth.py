@@ -29,6 +29,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 import ssl_keras as sk
+from ssl_keras.data.pipeline import untuned
 from ssl_keras.experiments.run_folder import write_json
 from ssl_keras.learning.estimators import Estimator
 from ssl_keras.scenarios.results import provenance
@@ -75,7 +76,7 @@ def batches(seed: int) -> tf.data.Dataset:
         "label": tf.TensorSpec((BATCH,), tf.int32),
     }
     signature = {"weights": part, "architecture": part}
-    return tf.data.Dataset.from_generator(stream, output_signature=signature).prefetch(4)
+    return untuned(tf.data.Dataset.from_generator(stream, output_signature=signature).prefetch(4))
 
 
 def learner_of(space: str, labels: bool, seed: int) -> Any:

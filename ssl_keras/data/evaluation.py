@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from ssl_keras.data.pipeline import WORKERS, untuned
+from ssl_keras.data.pipeline import READERS, WORKERS, untuned
 from ssl_keras.data.sources import Source
 
 
@@ -61,4 +61,4 @@ def evaluation_batches(source: Source, size: int, batch_size: int) -> tf.data.Da
     def row(index: tf.Tensor) -> dict[str, tf.Tensor]:
         return {"image": resize_crop(source.read(index)[None], size)[0], "index": index}
 
-    return untuned(indices.map(row, num_parallel_calls=2 * WORKERS).batch(batch_size).prefetch(2))
+    return untuned(indices.map(row, num_parallel_calls=READERS).batch(batch_size).prefetch(2))

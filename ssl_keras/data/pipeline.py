@@ -6,7 +6,9 @@ from typing import Final
 import tensorflow as tf
 
 WORKERS: Final = max(2, (os.cpu_count() or 2) // 2)
-"""Batches prepared at once; of single images, twice as many."""
+"""Batches prepared at once."""
+READERS: Final = 2 * WORKERS
+"""Single images read at once."""
 
 
 def untuned(batches: tf.data.Dataset) -> tf.data.Dataset:

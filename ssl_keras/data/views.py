@@ -15,7 +15,7 @@ import tensorflow as tf
 from ssl_keras.data import augment
 from ssl_keras.data.augment import SLOTS, Augmentation, Draws
 from ssl_keras.data.masks import Masks, open_masks
-from ssl_keras.data.pipeline import WORKERS, untuned
+from ssl_keras.data.pipeline import READERS, WORKERS, untuned
 from ssl_keras.data.pixels import Planes
 from ssl_keras.data.sources import Source, open_source
 from ssl_keras.data.sources.base import Subset, shuffled
@@ -266,7 +266,7 @@ class ViewBatches:
         def colour(rows: tf.Tensor, draws: dict[str, Draws], crops: dict[str, Planes]) -> dict[str, tf.Tensor]:
             return self._with_labels(self.views.colour(crops, draws) | {"index": rows})
 
-        images = steps.map(draw).unbatch().map(cut, num_parallel_calls=2 * WORKERS, deterministic=True)
+        images = steps.map(draw).unbatch().map(cut, num_parallel_calls=READERS, deterministic=True)
         pieces = images.batch(piece, drop_remainder=True).map(colour, WORKERS, deterministic=True)
         return pieces if piece == self.batch_size else pieces.unbatch().batch(self.batch_size, drop_remainder=True)
 

@@ -213,6 +213,12 @@ def test_tfds_pixel_classes_follow_their_images(tmp_path: Path) -> None:
             np.testing.assert_array_equal(read(index), np.where(value < 2, value, VOID))
 
 
+def test_no_thread_of_tensorflow_tunes_the_reading_of_a_set(tmp_path: Path) -> None:
+    prepared_tfds(tmp_path)
+    rows = tfds_module._Set("tiny", tmp_path)._rows("train", ["kind"], {})
+    assert rows.options().autotune.enabled is False
+
+
 def test_tfds_images_that_are_not_held_as_one_array_know_their_pixels_too(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

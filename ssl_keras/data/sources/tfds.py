@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-from ssl_keras.data.pipeline import WORKERS, untuned
+from ssl_keras.data.pipeline import READERS, untuned
 from ssl_keras.data.sources.base import (
     ABSENT,
     ARRAY_LIMIT,
@@ -183,12 +183,13 @@ class _Set:
         """Some features of a split, in its order."""
         import tensorflow_datasets as tfds
 
-        return self.builder.as_dataset(
+        rows = self.builder.as_dataset(
             split=split,
             shuffle_files=False,
             decoders=tfds.decode.PartialDecoding(dict.fromkeys(keys, True), decoders=dict(decoders)),
             read_config=tfds.ReadConfig(interleave_cycle_length=1, try_autocache=False),
         )
+        return untuned(rows)
 
     def _source(self, rows: tf.data.Dataset, split: str) -> Source:
         encoded: list[bytes] = []
@@ -254,7 +255,7 @@ def decode(encoded: tf.Tensor, image_shape: tuple[int, int, int] | None = None) 
 def _decode_all(encoded: list[bytes], shape: tuple[int, int, int]) -> np.ndarray:
     images = np.empty((len(encoded), *shape), np.uint8)
     rows = tf.data.Dataset.from_tensor_slices(encoded)
-    rows = untuned(rows.map(lambda row: decode(row, shape), num_parallel_calls=2 * WORKERS).batch(256))
+    rows = untuned(rows.map(lambda row: decode(row, shape), num_parallel_calls=READERS).batch(256))
     start = 0
     for batch in rows.as_numpy_iterator():
         images[start : start + len(batch)] = batch
