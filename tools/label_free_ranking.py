@@ -36,6 +36,7 @@ from ssl_keras.experiments.pretrain import fit
 from ssl_keras.experiments.queue import Queue
 from ssl_keras.experiments.run_folder import write_json
 from ssl_keras.experiments.setup import Schedule, Setup
+from ssl_keras.reports import agreement
 from ssl_keras.reports.study_analysis import GROUPS, filters, read_study
 from ssl_keras.scenarios.label_free import SCORES, goodness, label_free
 
@@ -100,18 +101,27 @@ def checkpoints(runs: Sequence[dict[str, Any]], score: str) -> tuple[list[float]
 
 
 def networks(trials: Sequence[dict[str, Any]], score: str) -> dict[str, str]:
-    """Kendall's tau of a score and the linear accuracy, mean over scenarios, over the networks of a study."""
+    """Kendall's tau of a score and the linear accuracy, mean over scenarios, over the networks of a study.
+
+    With its 95 % interval over networks; those whose score is not finite are left out.
+    """
     found: dict[str, list[tuple[float, float]]] = {}
     for trial in trials:
+        if None in trial["label_free"].values():
+            continue
         linear = [row["value"] for row in trial["rows"] if row["protocol"] == "linear"]
         pair = goodness(trial["label_free"])[score], float(np.mean(linear))
         for group in GROUPS:
             if filters()[group](trial["network"]):
                 found.setdefault(group, []).append(pair)
-    return {
-        f"τ over {group}, {len(pairs)}": f"{kendalltau(*zip(*pairs, strict=True)).statistic:.2f}"
-        for group, pairs in found.items()
-    }
+    told = {}
+    for group, pairs in found.items():
+        values = np.array(pairs)
+        low, high = agreement.middle(agreement.resampled(values, lambda some: agreement.kendall(some)[0, 1]))
+        told[f"τ over {group}, {len(pairs)}"] = (
+            f"{agreement.kendall(values)[0, 1]:.2f} ({low:.2f} to {high:.2f})"
+        )
+    return told
 
 
 def table(folder: Path, study: Path) -> list[dict[str, str]]:

@@ -4,9 +4,9 @@
 
 writes times.json (where trials spend their time), scenarios.json (the first of each scenario, and which share of the
 variance is the networks'), groups.json (do scenarios agree, and how far could one network be the best in all),
-reference.json (the correlation of each scenario with the first, as arXiv 2203.08130 reports them), named.json (what was
-searched beside what was drawn) and, with --other, methods.json (do networks that are good under one method keep their
-place under another).
+reference.json (the correlation of each scenario with the first, as arXiv 2203.08130 reports them), costs.json (does
+accuracy go with cost), named.json (what was searched beside what was drawn) and, with --other, methods.json (do
+networks that are good under one method keep their place under another) and named_other.json.
 """
 
 import argparse
@@ -67,10 +67,11 @@ def of_groups(groups: Mapping[str, Any]) -> list[Row]:
         row = {
             "networks": words,
             "how many": str(group["networks"]),
+            "repeated": str(group["repeated networks"]),
             "different firsts": str(len(set(group["best"]))),
             "Pearson": between(*group["Pearson"]["mean of pairs"]),
             "Spearman": between(*group["Spearman"]["mean of pairs"]),
-            "its ceiling": f"{ceiling:.2f}" if ceiling is not None else NOT_KNOWN,
+            "its ceiling": between(*ceiling) if ceiling else NOT_KNOWN,
             "Kendall": between(*group["Kendall"]["mean of pairs"]),
         }
         for part in PARTS:
@@ -101,6 +102,16 @@ def reference(groups: Mapping[str, Any]) -> list[Row]:
             row[f"ceiling, {words}"] = f"{told['ceiling'][0][place]:.2f}" if "ceiling" in told else NOT_KNOWN
         rows.append(row)
     return rows
+
+
+def costs(groups: Mapping[str, Any]) -> list[Row]:
+    """A row for each group: Spearman's correlation of each cost with the mean over scenarios."""
+    heads = {"params": "parameters", "macs": "multiply-adds", "top_bottom": "top/bottom"}
+    return [
+        {"networks": words, "how many": str(group["networks"])}
+        | {heads[name]: between(*told) for name, told in group["costs"].items()}
+        for words, group in groups.items()
+    ]
 
 
 def times(folder: Path) -> list[Row]:
@@ -166,9 +177,12 @@ def main() -> None:
         "scenarios": scenarios(groups),
         "groups": of_groups(groups),
         "reference": reference(groups),
+        "costs": costs(groups),
         "named": standings(told["named"]),
-        "methods": of_methods(results, read_study(options.other)) if options.other else [],
     }
+    if options.other:
+        other = read_study(options.other)
+        tables |= {"methods": of_methods(results, other), "named_other": standings(analysis(other)["named"])}
     made = provenance(0, {}, {"folder": str(options.folder)} | ({"other": str(options.other)} if options.other else {}))
     for name, rows in tables.items():
         if rows:

@@ -73,8 +73,8 @@ def headline(found: Scores, groups: Mapping[str, Any]) -> str:
         return f"{count}. Too few networks were trained more than once to tell how much of that is luck."
     general, own, luck = (100 * parts[name][0] for name in PARTS)
     return (
-        f"{count}. Of the variance of their accuracy {general:.0f} % is a network's in all scenarios, {own:.0f} % its "
-        f"own in one, and {luck:.0f} % luck."
+        f"{count}. Of the variance between the {len(found.repeats)} that were repeated {general:.0f} % is a network's in "
+        f"all scenarios, {own:.0f} % its own in one, and {luck:.0f} % luck."
     )
 
 
@@ -100,7 +100,7 @@ def _page(
         _noise(found, groups),
         _agreement(groups, found, figures),
         _named(told["named"]),
-        _costs(figures),
+        _costs(figures, groups),
         _scores(groups),
     )
     return whole_page(results.folder.resolve().name, "".join((top, *answers, _rest(results))))
@@ -166,8 +166,8 @@ def _parts(group: Mapping[str, Any]) -> str:
     ]
     lacks = group["regret of one for all, by the training that chose"]
     return f"""<h3>One network for all?</h3>
-<p>The variance of the repeated networks' accuracy in three parts (scenarios in units of their deviation; intervals over
-networks). What a network has in all scenarios would make one the best everywhere; what it has in one scenario would
+<p>The variance of the {group["repeated networks"]} repeated networks' accuracy in three parts (scenarios in units of
+their deviation). What a network has in all scenarios would make one the best everywhere; what it has in one scenario would
 not. Choosing by one training and judging by the others, one network for all lacks {np.mean(lacks):.1f} points a
 scenario to one for each ({min(lacks):.1f} to {max(lacks):.1f}, by the training that chose; below 0, the choice for all,
 which rests on all scenarios, was the better one).</p>
@@ -184,14 +184,14 @@ def _agreement(groups: Mapping[str, Any], found: Scores, figures: Mapping[str, M
         low, high = group["Spearman"]["mean of pairs"][1:]
         values = [f"{group[name]['mean of pairs'][0]:.2f}" for name in agreement.CORRELATIONS]
         most = group["Spearman"].get("ceiling, mean of pairs")
-        top = f"{most:.2f}" if most is not None else "–"
+        top = "{:.2f} ({:.2f} to {:.2f})".format(*most) if most else "–"
         rows.append((words, str(group["networks"]), *values, f"{low:.2f} to {high:.2f}", top))
     heads = ("networks", "how many", *agreement.CORRELATIONS, "95 % of Spearman's", "its ceiling")
     return f"""<section><h2>Do scenarios agree?</h2>
 <p>Correlation of accuracy over networks, mean of all pairs of scenarios. The ceiling is what two scenarios would show
-that agree entirely, given how much of a single training is luck, if luck is each scenario's own; that of a training
-which went well in all lifts correlations above it. Few outliers can make correlations large, so the groups are stated;
-intervals are over networks.</p>
+that agree entirely on networks, given how much of a single training is luck and how much of that luck they share: a
+training can go well in all. Few outliers can make correlations large, so the groups are stated; intervals are over
+networks and, the ceiling's, over luck.</p>
 {_table(heads, rows)}
 <div class="curves">{maps}</div>
 {figure_html(figures["ranks"], "bars", "Place of every network in every scenario")}
@@ -225,7 +225,7 @@ def standings(named: Mapping[str, Any]) -> list[dict[str, str]]:
             | {
                 "lead over the best drawn": f"{drawn['lead over the best']:+.1f}",
                 "drawn ahead of it": f"{drawn['ahead']} of {drawn['networks']}",
-                "scenarios where it could be the best": str(drawn.get("could be the best in", "not known")),
+                "drawn that could be as good": str(drawn.get("could be as good", "not known")),
             }
         )
     return rows
@@ -236,7 +236,8 @@ def _named(named: Mapping[str, Any]) -> str:
         return ""
     return f"""<section><h2>Named networks beside the drawn ones</h2>
 <p>The mean of a named network's trainings beside the first trainings of networks drawn from the families. Intervals are
-95 %, over the networks drawn and the luck of trainings. The best of many was lucky: a lead over it is understated.</p>
+95 %, over the networks drawn and the luck of trainings. The best of many was lucky: a lead over it is understated. Those
+that could be as good are not behind by more than the luck of trainings.</p>
 {_table([*rows[0]], [[*row.values()] for row in rows])}</section>
 """
 
@@ -257,12 +258,17 @@ scenarios; over networks. RankMe and kept clusters would be large for good netwo
 """
 
 
-def _costs(figures: Mapping[str, Mapping[str, bytes]]) -> str:
+def _costs(figures: Mapping[str, Mapping[str, bytes]], groups: Mapping[str, Any]) -> str:
     drawn = [name for name in figures if name.startswith("accuracy-over-")]
-    if not drawn:
+    if not drawn or not groups:
         return ""
     shown = "".join(figure_html(figures[name], "", name.replace("-", " ")) for name in drawn)
+    rows = [[words, *("{:.2f} ({:.2f} to {:.2f})".format(*one) for one in group["costs"].values())]
+            for words, group in groups.items()]  # fmt: skip
     return f"""<section><h2>What goes with accuracy</h2>
+<p>Spearman's correlation with the mean accuracy over scenarios, and its 95 % interval over networks; top/bottom is the
+ratio of parameters above the second stage of blocks to those up to it.</p>
+{_table(("networks", "parameters", "multiply-adds", "top/bottom"), rows)}
 <p>One panel a scenario, one point a network, a larger mark for a named one. The bar at the right edge of a panel is two
 standard deviations from training to training of one network.</p>{shown}</section>
 """

@@ -9,8 +9,10 @@ from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
+from scipy.stats import t as student
 
 from ssl_keras.architecture.cost import cost
+from ssl_keras.architecture.grammar import Architecture
 from ssl_keras.architecture.study import STUDIES, study
 from ssl_keras.reports import agreement
 from ssl_keras.reports.agreement import Scores, Values
@@ -22,8 +24,6 @@ PROTOCOL, METRIC = "linear", "top1"
 """What the analysis looks at."""
 LABEL_FREE = "label_free"
 """The protocol of rows that hold scores of embeddings of the training images, without labels."""
-NORMAL_95 = 1.96
-"""Standard deviations that 95 % of normal values lie within."""
 FEW = 5
 """Networks below which correlations are not worth showing."""
 EVERYONE = "all networks"
@@ -56,10 +56,14 @@ class StudyResults:
 
     @cached_property
     def named(self) -> tuple[str, ...]:
-        """Networks that the study was given by name, beside others that were drawn from the families; else none."""
+        """Networks that the study was given by name, beside others that were drawn from the families; else none.
+
+        Those of no family were, also where a later command of the study no longer names them.
+        """
         given = {entry.partition("=")[0].strip() for entry in self.config["networks"] if entry not in STUDIES}
         there = dict.fromkeys(row["network"] for row in self.judged)
-        return tuple(name for name in there if name in given) if there.keys() - given else ()
+        chosen = tuple(name for name in there if name in given or name not in published())
+        return chosen if len(chosen) < len(there) else ()
 
     @cached_property
     def compared(self) -> list[Mapping[str, Any]]:
@@ -68,17 +72,22 @@ class StudyResults:
 
 
 @cache
+def published() -> dict[str, Architecture]:
+    """The networks of all families, by name."""
+    return {name: network for family in STUDIES for name, network in study(family)}
+
+
+@cache
 def filters() -> dict[str, Chosen]:
     """Groups of networks that are looked at by themselves, by the words that say which."""
-    families = {family: dict(study(family)) for family in STUDIES}
-    published = {name: network for family in families.values() for name, network in family.items()}
+    families = {family: {name for name, _ in study(family)} for family in STUDIES}
 
     @cache
     def params(name: str) -> float:
-        return cost(published[name], (224, 224, 3)).params
+        return cost(published()[name], (224, 224, 3)).params
 
     def plain_bottleneck(name: str) -> bool:
-        text = str(published[name])
+        text = str(published()[name])
         return "bottleneck_" in text and "_g" not in text and "_w" not in text
 
     return {
@@ -117,7 +126,18 @@ def analysis(results: StudyResults) -> dict[str, Any]:
     return {
         "protocol": PROTOCOL,
         "named": {name: _standing(results, name) for name in results.named},
+        "places": _places(agreement.scores(results.judged)),
         "groups": {words: _group(results, found) for words, found in groups.items() if len(found.networks) >= FEW},
+    }
+
+
+def _places(found: Scores) -> dict[str, dict[str, list[float]]]:
+    """Of every network, named ones too: its place in each scenario, and the points it lacks to the first there."""
+    return {
+        name: {"rank": rank.tolist(), "regret": lacks.tolist()}
+        for name, rank, lacks in zip(
+            found.networks, agreement.ranks(found.single), agreement.regret(found.single), strict=True
+        )
     }
 
 
@@ -138,28 +158,32 @@ def _standing(results: StudyResults, name: str) -> dict[str, Any]:
 def _beside(found: Scores, name: str) -> dict[str, Any]:
     """The mean of one network's trainings beside the first trainings of the others, scenarios averaged.
 
-    So a lead over the mean is fair, and one over the best too small: the best of many was lucky. The interval is normal
-    and of both chances: which networks were drawn, and from training to training, pooled over the repeated networks.
+    So a lead over the mean is fair, and one over the best too small: the best of many was lucky. The interval is
+    Welch's, of both chances: which networks were drawn, and from training to training, pooled over the repeated
+    networks. Others that could be as good are those not behind by more than luck, 95 % of each pair's.
     """
     index = found.networks.index(name)
     rivals = np.delete(found.single.mean(1), index)
     runs = found.repeats.get(name, found.single[[index]]).mean(1)
+    lead = float(runs.mean() - rivals.mean())
     told: dict[str, Any] = {
         "networks": len(rivals),
         "ahead": int((rivals > runs.mean()).sum()),
-        "lead over the mean": float(runs.mean() - rivals.mean()),
+        "lead over the mean": lead,
         "lead over the best": float(runs.mean() - rivals.max()),
     }
     if found.freedom and len(rivals) > 1:
-        luck = agreement.pooled_variance(one.mean(1) for one in found.repeats.values())
-        reach = NORMAL_95 * np.sqrt(rivals.var(ddof=1) / len(rivals) + luck / len(runs))
-        told["lead over the mean, low and high"] = [told["lead over the mean"] + end for end in (-reach, reach)]
-        told["could be the best in"] = int(agreement.near_best(found)[index].sum())
+        luck = float(agreement.pooled_variance(one.mean(1) for one in found.repeats.values()))
+        chances = np.array([rivals.var(ddof=1) / len(rivals), luck / len(runs)])
+        freedom = chances.sum() ** 2 / (chances**2 / (len(rivals) - 1, found.freedom)).sum()
+        reach = student.ppf(0.975, freedom) * np.sqrt(chances.sum())
+        told["lead over the mean, low and high"] = [lead - reach, lead + reach]
+        margin = student.ppf(0.975, found.freedom) * np.sqrt(luck * (1 + 1 / len(runs)))
+        told["could be as good"] = int((rivals > runs.mean() - margin).sum())
     return told
 
 
 def _group(results: StudyResults, found: Scores) -> dict[str, Any]:
-    share, low, high = (part.tolist() for part in agreement.reliability(found)) if found.freedom else ([], [], [])
     told: dict[str, Any] = {
         "networks": len(found.networks),
         "repeated networks": len(found.repeats),
@@ -168,12 +192,17 @@ def _group(results: StudyResults, found: Scores) -> dict[str, Any]:
         "deviation between networks": found.single.std(0, ddof=1).tolist(),
         "best": [found.networks[index] for index in found.single.argmax(0)],
         "scores without labels": _label_free(results, found),
+        "costs": {name: _goes_with_accuracy(found.fact(name), found) for name in ("params", "macs", "top_bottom")},
     }
     if len(found.scenarios) > 1:
-        told |= {name: _correlation(found, name, np.array(share)) for name in agreement.CORRELATIONS}
+        told |= {name: _correlation(found, name) for name in agreement.CORRELATIONS}
     if found.freedom:
         told["deviation between seeds"] = found.seed_deviation.tolist()
-        told["share of networks"] = {"value": share, "low": low, "high": high}
+        told["share of networks"] = dict(
+            zip(("value", "low", "high"), (part.tolist() for part in agreement.reliability(found)), strict=True)
+        )
+        if len(found.scenarios) > 1:
+            told["luck in common"] = agreement.luck_in_common(found)
         told["could be the best, by scenario"] = agreement.near_best(found).sum(0).tolist()
     if len(found.repeats) > 2 and len(found.scenarios) > 1:
         told["variance"] = _variance(found)
@@ -184,14 +213,12 @@ def _group(results: StudyResults, found: Scores) -> dict[str, Any]:
 
 
 def _variance(found: Scores) -> dict[str, list[float]]:
-    """Shares of variance, each with its interval over the repeated networks."""
-    runs = agreement.stacked(found)
-    low, high = agreement.middle(agreement.resampled(runs, agreement.variance_parts))
-    values = agreement.variance_parts(runs)
-    return {name: [float(part[place]) for part in (values, low, high)] for place, name in enumerate(PARTS)}
+    """Shares of variance of the repeated networks, each with its interval."""
+    told = agreement.variance_parts(agreement.stacked(found))
+    return {name: [float(part[place]) for part in told] for place, name in enumerate(PARTS)}
 
 
-def _correlation(found: Scores, name: str, share: Values) -> dict[str, Any]:
+def _correlation(found: Scores, name: str) -> dict[str, Any]:
     """Of every pair and of the mean of pairs, with intervals over networks, and what luck leaves of perfect ones."""
     statistic = agreement.CORRELATIONS[name]
     value, draws = statistic(found.single), agreement.resampled(found.single, statistic)
@@ -203,9 +230,16 @@ def _correlation(found: Scores, name: str, share: Values) -> dict[str, Any]:
         "high": high.tolist(),
         "mean of pairs": [float(part) for part in (agreement.mean_of_pairs(value), *ends)],
     }
-    if len(share):
-        most = agreement.SEEN_AS[name](agreement.ceiling(share))
-        told |= {"ceiling": most.tolist(), "ceiling, mean of pairs": float(agreement.mean_of_pairs(most))}
+    if found.freedom:
+        common, seen_as = agreement.luck_in_common(found), agreement.SEEN_AS[name]
+        most = seen_as(agreement.ceiling(agreement.reliability(found)[0], common))
+        ends = agreement.middle(
+            agreement.mean_of_pairs(seen_as(agreement.ceiling(agreement.shares_by_chance(found), common)))
+        )
+        told |= {
+            "ceiling": most.tolist(),
+            "ceiling, mean of pairs": [float(part) for part in (agreement.mean_of_pairs(most), *ends)],
+        }
     return told
 
 
@@ -217,9 +251,14 @@ def _label_free(results: StudyResults, found: Scores) -> dict[str, list[float]]:
             held.setdefault(row["metric"], {}).setdefault(row["network"], row["value"])
     told = {}
     for score, values in held.items():
-        if set(values) < set(found.networks):
-            continue
-        pairs = np.stack([[values[name] for name in found.networks], found.single.mean(1)], axis=1)
-        ends = agreement.middle(agreement.resampled(pairs, lambda both: agreement.spearman(both)[0, 1]))
-        told[score] = [float(agreement.spearman(pairs)[0, 1]), *(float(end) for end in ends)]
+        if not set(found.networks) <= set(values):
+            continue  # a network has none, or none that is finite
+        told[score] = _goes_with_accuracy([values[name] for name in found.networks], found)
     return told
+
+
+def _goes_with_accuracy(values: Sequence[float] | Values, found: Scores) -> list[float]:
+    """Spearman's correlation of one value a network with its mean over scenarios, and the interval over networks."""
+    pairs = np.stack([values, found.single.mean(1)], axis=1)
+    ends = agreement.middle(agreement.resampled(pairs, lambda both: agreement.spearman(both)[0, 1]))
+    return [float(part) for part in (agreement.spearman(pairs)[0, 1], *ends)]

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from scipy import stats
 
 from ssl_keras.architecture import families
 from ssl_keras.architecture.grammar import parse
@@ -29,7 +30,7 @@ from ssl_keras.experiments.settings import Heads, Study
 from ssl_keras.experiments.study import StudySetup, costs, networks, place_of_images, write_table
 from ssl_keras.reports.page import ReportError
 from ssl_keras.reports.study import write_study_report
-from ssl_keras.reports.study_analysis import filters
+from ssl_keras.reports.study_analysis import filters, read_study
 from ssl_keras.scenarios import suite
 
 SMALL = Study(
@@ -245,8 +246,12 @@ def test_a_page_of_many_networks_has_all_it_promises(tmp_path):
     write_json(tmp_path / "study.json", to_dict(SMALL))
     write_table(tmp_path, Queue(tmp_path, ()))
     page = write_study_report(tmp_path).read_text()
-    assert "7 networks, 3 scenarios" in page and "% luck" in page and "nan" not in page.lower().split("<style>")[0]
-    told = json.loads((tmp_path / "analysis.json").read_text())["groups"]["all networks"]
+    assert "7 networks, 3 scenarios" in page and "between the 4 that were repeated" in page and "% luck" in page and "nan" not in page.lower().split("<style>")[0]
+    whole = json.loads((tmp_path / "analysis.json").read_text())
+    told = whole["groups"]["all networks"]
+    best = max(whole["places"].values(), key=lambda places: places["rank"].count(1))
+    assert len(whole["places"]) == 7 and 0 in best["regret"]
+    assert told["costs"]["macs"][1] <= told["costs"]["macs"][0] <= told["costs"]["macs"][2]
     assert told["scores without labels"]["RankMe"][0] > 0.5 and told["Spearman"]["value"][0][2] == 0
     assert sum(value for value, _, _ in told["variance"].values()) == pytest.approx(1)
     names = {path.name for path in (tmp_path / "figures").iterdir()}
@@ -274,12 +279,39 @@ def test_named_networks_are_shown_beside_the_drawn_ones_and_no_others(tmp_path):
     assert mine["beside"]["MobileNets"]["lead over the mean"] == 24.5 - 22.5
     assert mine["beside"]["MobileNets"]["lead over the best"] == -0.5
     # of the mean of six drawn networks, 20 to 25; of two trainings that are 1 apart
-    reach = 1.96 * np.sqrt(np.var(range(20, 26), ddof=1) / 6 + 0.5 / 2)
+    chances = np.array([np.var(range(20, 26), ddof=1) / 6, 0.5 / 2])
+    freedom = chances.sum() ** 2 / (chances[0] ** 2 / 5 + chances[1] ** 2 / 1)
+    reach = stats.t.ppf(0.975, freedom) * np.sqrt(chances.sum())
     assert mine["beside"]["MobileNets"]["lead over the mean, low and high"] == pytest.approx([2 - reach, 2 + reach])
+    margin = stats.t.ppf(0.975, 1) * np.sqrt(0.5 * 1.5)  # one further training, which tells next to nothing
+    assert mine["beside"]["all networks"]["could be as good"] == sum(24.5 - one < margin for one in range(20, 28))
     assert "lead over the mean, low and high" not in told["other"]["beside"]["all networks"]  # whose luck is not known
     assert "lead over the mean of 6 MobileNets" in page and f"+2.0 ({2 - reach:+.1f} to {2 + reach:+.1f})" in page
     drawn = (tmp_path / "figures" / "accuracy-over-macs.svg").read_text()
     assert "<!-- mine -->" in drawn and "<!-- other -->" in drawn and f"<!-- {mobilenets[0][0]} -->" not in drawn
+
+
+def test_named_networks_stay_out_of_the_sample_when_a_later_command_names_none(tmp_path):
+    for index, (name, architecture) in enumerate(families.study("mobilenet", 8)[:6]):
+        trial_file(tmp_path, name, architecture, 0, {"x/y": 10 + index, "z": 30 + index})
+    trial_file(tmp_path, "mine", parse("conv_c64"), 0, {"x/y": 50, "z": 50})
+    write_json(tmp_path / "study.json", to_dict(replace(SMALL, networks=("mobilenet",))))
+    write_table(tmp_path, Queue(tmp_path, ()))
+    assert read_study(tmp_path).named == ("mine",)
+
+
+def test_a_score_that_is_no_number_leaves_the_page(tmp_path):
+    """Of one network, beside a named one that has it."""
+    for index, (name, architecture) in enumerate(families.study("mobilenet", 8)[:6]):
+        trial_file(tmp_path, name, architecture, 0, {"x/y": 10 + index, "z": 30 + index})
+    trial_file(tmp_path, "mine", parse("conv_c64"), 0, {"x/y": 50, "z": 50})
+    file = tmp_path / "finished" / f"{families.study('mobilenet', 8)[2][0]}-seed0.json"
+    write_json(file, json.loads(file.read_text()) | {"label_free": {"RankMe": None}})
+    write_json(tmp_path / "study.json", to_dict(replace(SMALL, networks=("mobilenet", "mine = conv_c64"))))
+    write_table(tmp_path, Queue(tmp_path, ()))
+    write_study_report(tmp_path)
+    told = json.loads((tmp_path / "analysis.json").read_text())["groups"]["all networks"]
+    assert told["scores without labels"] == {}
 
 
 def test_a_folder_without_a_study_has_no_report(tmp_path):

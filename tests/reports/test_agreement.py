@@ -102,14 +102,43 @@ def test_the_ceiling_is_what_noise_leaves_of_perfect_agreement():
 def test_variance_is_split_into_what_it_was_made_of(deviations):
     # A scenario's own variance is what its networks share in that scenario; all parts have one unit here.
     squares = np.square(deviations)
-    found = agreement.variance_parts(trainings(*deviations))
-    np.testing.assert_allclose(found, squares / squares.sum(), atol=0.06)
+    value, low, high = agreement.variance_parts(trainings(*deviations))
+    np.testing.assert_allclose(value, squares / squares.sum(), atol=0.06)
+    assert (low <= value).all() and (value <= high).all() and value.sum() == pytest.approx(1)
 
 
 def test_luck_that_a_training_has_in_all_scenarios_is_luck():
     rng = np.random.default_rng(4)
     runs = trainings(1, 0, 1) + 2 * rng.normal(size=(400, 3, 1))
-    np.testing.assert_allclose(agreement.variance_parts(runs), np.array([1, 0, 5]) / 6, atol=0.06)
+    np.testing.assert_allclose(agreement.variance_parts(runs)[0], np.array([1, 0, 5]) / 6, atol=0.06)
+
+
+@pytest.mark.parametrize(("networks", "deviations", "least"), [(4, (5, 4, 8), 0.82), (16, (8, 3, 4), 0.9)])
+def test_the_intervals_of_the_parts_hold_the_truth_about_as_often_as_they_say(networks, deviations, least):
+    truth = np.square(deviations) / np.square(deviations).sum()
+    held = []
+    for seed in range(100):
+        _, low, high = agreement.variance_parts(trainings(*deviations, (networks, 3, 11), seed))
+        held.append((low <= truth) & (truth <= high))
+    assert (np.mean(held, axis=0) > least).all()  # resampling the networks, it would be 0.4 to 0.8
+
+
+def test_luck_in_common_is_how_much_a_training_goes_well_in_all():
+    rng = np.random.default_rng(6)
+    runs = trainings(2, 1, 1) + rng.normal(size=(400, 3, 1))
+    assert agreement.luck_in_common(scores_of(runs[:150])) == pytest.approx(0.5, abs=0.08)
+
+
+def test_scenarios_that_agree_entirely_correlate_up_to_the_ceiling_common_luck_included():
+    rng = np.random.default_rng(7)
+    runs = trainings(1, 0, 1, (300, 3, 4)) + rng.normal(size=(300, 3, 1))
+    found = scores_of(runs)
+    most = agreement.ceiling(agreement.reliability(found)[0], agreement.luck_in_common(found))
+    seen = agreement.mean_of_pairs(agreement.pearson(found.single))
+    assert agreement.mean_of_pairs(most) == pytest.approx(seen, abs=0.05) == pytest.approx(2 / 3, abs=0.1)
+    drawn = agreement.middle(agreement.shares_by_chance(found))
+    share = agreement.reliability(found)[0]
+    assert (drawn[0] < share).all() and (share < drawn[1]).all()
 
 
 def row(network, seed, scenario, value):
