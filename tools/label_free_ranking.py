@@ -118,9 +118,7 @@ def networks(trials: Sequence[dict[str, Any]], score: str) -> dict[str, str]:
     for group, pairs in found.items():
         values = np.array(pairs)
         low, high = agreement.middle(agreement.resampled(values, lambda some: agreement.kendall(some)[0, 1]))
-        told[f"τ over {group}, {len(pairs)}"] = (
-            f"{agreement.kendall(values)[0, 1]:.2f} ({low:.2f} to {high:.2f})"
-        )
+        told[f"τ over {group}, {len(pairs)}"] = f"{agreement.kendall(values)[0, 1]:.2f} ({low:.2f} to {high:.2f})"
     return told
 
 

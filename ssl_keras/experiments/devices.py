@@ -55,11 +55,14 @@ def without_graph_rewriting() -> Iterator[None]:
         tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": usual})
 
 
-def start_anew_if_swollen() -> None:
+def start_anew_if_swollen(*further: str) -> None:
     """Starts the command line again in this process's place once it holds more than its share of the memory.
 
     TensorFlow keeps part of what every graph took, about 0.2 GiB for a network of the study. From Python, and where the
     system does not tell what is held, nothing happens.
+
+    Args:
+        further: options of the new start, which go before those of this one.
     """
     statm = Path("/proc/self/statm")
     if Path(sys.argv[0]).name not in COMMANDS or not statm.is_file():
@@ -68,4 +71,4 @@ def start_anew_if_swollen() -> None:
     held, there = int(statm.read_text().split()[1]) * page, os.sysconf("SC_PHYS_PAGES") * page
     if held > SHARE * there:
         print(f"starting anew: {held / 2**30:.1f} GiB are held, most of it by networks that are done with", flush=True)
-        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:], *further])

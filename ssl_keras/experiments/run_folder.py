@@ -150,22 +150,36 @@ class RunFolder:
 
 
 def same_or_new(path: Path, config: Mapping[str, Any], kind: type[Pretrain], may_differ: Sequence[str]) -> None:
-    """Writes a config; where there is one, it shall be the same, but for what may differ and `MAY_DIFFER`.
+    """Writes a config; where there is one, it shall be the same, but for what may differ.
 
     Args:
         path: Of the file, in a folder of its own.
         config: As plain JSON types.
         kind: Of the config.
-        may_differ: First parts of fields; the file then has the new values.
+        may_differ: Fields, or first parts of them; the file then has the new values.
 
     Raises:
         ConfigError: The first other field is named, or the folder holds other things.
     """
     if path.is_file():
-        _refuse_other_run(path.parent, _held(path, kind), config, (*MAY_DIFFER, *may_differ))
+        _refuse_other_run(path.parent, _held(path, kind), config, may_differ)
     elif held := contents(path.parent):
         raise ConfigError(f"{path.parent} is not empty (it holds {held[0]}): choose another folder with --out")
     write_json(path, config)
+
+
+def refuse_other_start(path: Path, config: Mapping[str, Any], kind: type[Pretrain]) -> None:
+    """For one of several processes that share a run: refuses a config other than that the first wrote.
+
+    Args:
+        path: Of the first one's file.
+        config: As plain JSON types.
+        kind: Of the config.
+
+    Raises:
+        ConfigError: The first other field is named.
+    """
+    _refuse_other_run(path.parent, _held(path, kind), config)
 
 
 def refuse_other(folder: Path, wanted: Mapping[str, Any]) -> None:
@@ -222,7 +236,7 @@ def _refuse_other_run(
 ) -> None:
     there, here = flat(held), flat(wanted)
     for key in [*here, *(key for key in there if key not in here)]:
-        if key.split(".")[0] not in may_differ and there.get(key) != here.get(key):
+        if not {key, key.split(".")[0]} & {*may_differ} and there.get(key) != here.get(key):
             raise ConfigError(
                 f"{folder} holds a run with {key} = {there.get(key)!r}, not {here.get(key)!r}: "
                 "choose another folder with --out, or remove this one"

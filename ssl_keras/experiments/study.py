@@ -45,14 +45,15 @@ from ssl_keras.scenarios import run as run_scenarios
 from ssl_keras.scenarios import suite
 from ssl_keras.scenarios.evaluation import Answered, open_splits
 from ssl_keras.scenarios.label_free import label_free
-from ssl_keras.scenarios.results import MEAN
+from ssl_keras.scenarios.results import MEAN, provenance
 
 TRAIN, TEST = "train", "test"
 OF_MORE = ("segmentation", "multi_label", "restyling", "corruptions", "cues")
 """Protocols that ask for more than prepared images and their labels."""
 
-MAY_GROW = ("networks", "params", "macs", "count", "repeated", "seeds", "retry")
-"""Fields that change which trials there are, and none of them."""
+TRIALS = ("networks", "params", "macs", "count", "repeated", "seeds", "retry")
+PLACE = ("out", "data_dir", "compute.strategy", "monitor")
+"""Fields that say which trials there are, and where they run: none changes what one comes to."""
 
 
 @dataclass(frozen=True)
@@ -109,8 +110,7 @@ class StudySetup:
         repeated = [*drawn[: self.config.repeated], *(name for name in self.networks if name not in drawn)]
         first, *others = self.config.seeds
         wanted = [(name, first) for name in self.networks] + [(name, seed) for seed in others for name in repeated]
-        found = [Trial(name, self.networks[name], seed) for name, seed in wanted]
-        return {trial.name: trial for trial in found}
+        return {trial.name: trial for trial in (Trial(name, self.networks[name], seed) for name, seed in wanted)}
 
     def scenarios(self, folder: Path) -> tuple[suite.Scenario, ...]:
         """Their images brought to size and drawn, in memory; a set that is not there ends the study.
@@ -192,21 +192,20 @@ def run(config: Study) -> Path:
     setup = StudySetup(config)
     trials = setup.trials
     refuse_early(setup)
-    same_or_new(out / "study.json", to_dict(config), Study, MAY_GROW)
+    same_or_new(out / "study.json", to_dict(config), Study, (*TRIALS, *PLACE))
     queue = Queue(out, list(trials))
     if config.retry:
         queue.forget_failures()
     _refuse_renamed(queue.results(), trials)
     scenarios = setup.scenarios(out)
     show(f"Studying into {out}", describe(setup, queue))
-    begun, done = time.monotonic(), 0
+    begun = time.monotonic()
     with setup.shared.computing():
-        for name, result in queue.work(lambda item: run_trial(setup, trials[item], scenarios)):
-            done += 1
+        for done, (name, result) in enumerate(queue.work(lambda item: run_trial(setup, trials[item], scenarios)), 1):
             write_table(out, queue)
             CONSOLE.print(_progress(name, result, queue, (time.monotonic() - begun) / done), soft_wrap=True)
             if queue.open_items():
-                devices.start_anew_if_swollen()
+                devices.start_anew_if_swollen("--no-retry")
     finish(out, queue)
     return out
 
@@ -290,6 +289,7 @@ def run_trial(setup: StudySetup, trial: Trial, scenarios: tuple[suite.Scenario, 
         "label_free": {name: value if math.isfinite(value) else None for name, value in worth.items()},
         "seconds": clock.laps,
         "remarks": found.remarks,
+        "provenance": provenance(trial.seed, {}, {"precision": setup.config.compute.precision}),
         "right": {name: packed(answered) for name, answered in found.answers.items()},
         "rows": [asdict(row) for row in found.rows if row.scenario != MEAN],
     }

@@ -8,6 +8,8 @@ where KerasTuner's environment variables say so: the chief writes, the workers t
 
 import json
 import random
+import time
+from collections.abc import Mapping
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -24,6 +26,7 @@ from ssl_keras.experiments.run_folder import (
     RunFolder,
     check_writable,
     refuse_other,
+    refuse_other_start,
     replacing,
     write_json,
     write_text,
@@ -36,6 +39,7 @@ from ssl_keras.reports.text import csv_text
 from ssl_keras.reports.tuning import Tried, front_figure
 from ssl_keras.tuning import ArchitectureHyperModel, ArchitectureTuner, pareto, trial_rows
 from ssl_keras.tuning.oracles import FAILURES
+from ssl_keras.tuning.tuner import ASK_AGAIN_S
 from ssl_keras.tuning.workers import role
 
 FOUND = "found.json"
@@ -61,6 +65,7 @@ def run(config: Tune) -> Path:
     check_writable(out)
     refuse_early(setup, out)
     if role() == "worker":
+        _wait_for_chief(out / "tune" / "config.json", setup.resolved)
         with without_graph_rewriting():
             _tuner(setup, out / "tune").search()
         CONSOLE.print("no trial is left; the chief trains the best network")
@@ -69,6 +74,19 @@ def run(config: Tune) -> Path:
     trained = with_settings(pretraining(config), found["settings"])
     pretrain.train(replace(trained, architecture=found["architecture"], image_size=setup.image_size, out=str(out)))
     return evaluate.of_choice(out, config)
+
+
+def _wait_for_chief(path: Path, config: Mapping[str, Any]) -> None:
+    """Until it has said what is tuned; what this worker was asked for shall be the same.
+
+    Raises:
+        ConfigError: It is not.
+    """
+    if not path.is_file():
+        CONSOLE.print(f"waiting for the chief to begin in {path.parent}", soft_wrap=True)
+    while not path.is_file():
+        time.sleep(ASK_AGAIN_S)
+    refuse_other_start(path, config, Tune)
 
 
 def refuse_early(setup: TuneSetup, out: Path | None) -> None:

@@ -254,8 +254,8 @@ def variance_parts(runs: Values) -> tuple[Values, Values, Values]:
     are generalized ones (Weerahandi, Journal of the American Statistical Association 88:423, 1993), from the chi-square
     distributions of mean squares: resampling few networks makes them far too narrow. NOTE: they take a network's own
     parts in two scenarios for independent, and scenarios' deviations for known: made-up studies of eleven scenarios and
-    eight or sixteen networks had the truth in 90 to 99 % of them, of four in 86 to 99. As in `reliability`, luck of the test images counts as a network's own in
-    that scenario.
+    eight or sixteen networks had the truth in 90 to 99 % of them, of four in 86 to 99. As in `reliability`, luck of the
+    test images counts as a network's own in that scenario.
 
     Args:
         runs: percent (n, k, s), n and k and s at least 2.

@@ -73,8 +73,8 @@ def headline(found: Scores, groups: Mapping[str, Any]) -> str:
         return f"{count}. Too few networks were trained more than once to tell how much of that is luck."
     general, own, luck = (100 * parts[name][0] for name in PARTS)
     return (
-        f"{count}. Of the variance between the {len(found.repeats)} that were repeated {general:.0f} % is a network's in "
-        f"all scenarios, {own:.0f} % its own in one, and {luck:.0f} % luck."
+        f"{count}. Of the variance between the {len(found.repeats)} that were repeated {general:.0f} % is a network's "
+        f"in all scenarios, {own:.0f} % its own in one, and {luck:.0f} % luck."
     )
 
 
@@ -167,8 +167,8 @@ def _parts(group: Mapping[str, Any]) -> str:
     lacks = group["regret of one for all, by the training that chose"]
     return f"""<h3>One network for all?</h3>
 <p>The variance of the {group["repeated networks"]} repeated networks' accuracy in three parts (scenarios in units of
-their deviation). What a network has in all scenarios would make one the best everywhere; what it has in one scenario would
-not. Choosing by one training and judging by the others, one network for all lacks {np.mean(lacks):.1f} points a
+their deviation). What a network has in all scenarios would make one the best everywhere; what it has in one would not.
+Choosing by one training and judging by the others, one network for all lacks {np.mean(lacks):.1f} points a
 scenario to one for each ({min(lacks):.1f} to {max(lacks):.1f}, by the training that chose; below 0, the choice for all,
 which rests on all scenarios, was the better one).</p>
 {_table(("part", "share, %", "95 % interval"), rows)}"""
@@ -236,8 +236,8 @@ def _named(named: Mapping[str, Any]) -> str:
         return ""
     return f"""<section><h2>Named networks beside the drawn ones</h2>
 <p>The mean of a named network's trainings beside the first trainings of networks drawn from the families. Intervals are
-95 %, over the networks drawn and the luck of trainings. The best of many was lucky: a lead over it is understated. Those
-that could be as good are not behind by more than the luck of trainings.</p>
+95 %, over the networks drawn and the luck of trainings. The best of many was lucky: a lead over it is understated.
+Those that could be as good are not behind by more than the luck of trainings.</p>
 {_table([*rows[0]], [[*row.values()] for row in rows])}</section>
 """
 

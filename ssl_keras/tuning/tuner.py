@@ -69,18 +69,26 @@ class ArchitectureTuner(keras_tuner.Tuner):
         keras.backend.clear_session()
         gc.collect()
         values = trial.hyperparameters.values
-        learner = self.hypermodel.build(trial.hyperparameters)
-        found: dict[str, float] = self.hypermodel.fit(
-            trial.hyperparameters,
-            learner,
-            epochs=values.get("tuner/epochs"),
-            initial_epoch=values.get("tuner/initial_epoch", 0),
-            callbacks=self.callbacks(learner),
-        )
+        try:
+            learner = self.hypermodel.build(trial.hyperparameters)
+            found: dict[str, float] = self.hypermodel.fit(
+                trial.hyperparameters,
+                learner,
+                epochs=values.get("tuner/epochs"),
+                initial_epoch=values.get("tuner/initial_epoch", 0),
+                callbacks=self.callbacks(learner),
+            )
+        except Exception:
+            self._show(trial, {})  # among the others, without a metric
+            raise
+        self._show(trial, found)
+        return found
+
+    def _show(self, trial: Any, found: dict[str, float]) -> None:
+        values = trial.hyperparameters.values
         shown = {name: values[name] for name in self.hypermodel.choices}
         place = self.folder / TENSORBOARD / trial.trial_id
         monitors.write_trial(place, shown, found, str(self.hypermodel.architecture(values)))
-        return found
 
     def pre_create_trial(self) -> None:
         """Does not besiege the chief with questions, which KerasTuner's workers do."""

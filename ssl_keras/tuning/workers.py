@@ -6,6 +6,7 @@ its own every few seconds; a file that stays as it was for `LEASE_S` seconds is 
 trial goes to the next who asks. No clocks are compared. A process that hangs but lives is not noticed.
 """
 
+import contextlib
 import os
 import threading
 import time
@@ -57,7 +58,8 @@ class _Beating:
 
     def _run(self) -> None:
         while not self._over.wait(BEAT_S):
-            self.beat()
+            with contextlib.suppress(OSError):  # a shared folder can fail for a moment; the next beat may succeed
+                self.beat()
 
 
 class Heartbeat(_Beating):

@@ -18,15 +18,16 @@ from scipy import stats
 
 from ssl_keras.architecture import families
 from ssl_keras.architecture.grammar import parse
+from ssl_keras.cli import parse_arguments
 from ssl_keras.data.evaluation import evaluation_batches
 from ssl_keras.data.prepared import prepared
 from ssl_keras.data.sources import open_source
-from ssl_keras.experiments import plan, study
+from ssl_keras.experiments import devices, plan, study
 from ssl_keras.experiments.checks import ConfigError
 from ssl_keras.experiments.config_files import to_dict
 from ssl_keras.experiments.queue import Queue
 from ssl_keras.experiments.run_folder import write_json
-from ssl_keras.experiments.settings import Heads, Study
+from ssl_keras.experiments.settings import Compute, Heads, Study
 from ssl_keras.experiments.study import StudySetup, costs, networks, place_of_images, write_table
 from ssl_keras.reports.page import ReportError
 from ssl_keras.reports.study import write_study_report
@@ -168,6 +169,7 @@ def test_the_table_has_a_row_per_network_seed_scenario_protocol_and_metric(finis
     wanted = ("plain", "linear", "top1")
     value = next(row["value"] for row in rows if (row["network"], row["protocol"], row["metric"]) == wanted)
     assert 100 * right.mean() == pytest.approx(value)
+    assert told["provenance"]["versions"]["keras"] and told["provenance"]["config"] == {"precision": "float32"}
     assert set(told["label_free"]) and set(told["seconds"]) >= {"build", "trace", "learn", "judge"}
     page = (finished / "report.html").read_text()
     assert "2 networks, 1 scenarios" in page and "It takes two networks" in page
@@ -186,6 +188,8 @@ def test_a_study_grows_and_does_nothing_again(finished, capsys):
     assert len({(row["network"], row["seed"]) for row in rows_of(finished)}) == 3  # nothing finished leaves the table
     with pytest.raises(ConfigError, match="plain is conv_c4 in this study, not conv_c8: give the new network another"):
         study.run(replace(SMALL, out=str(finished), networks=("plain = conv_c8",)))
+    with pytest.raises(ConfigError, match=r"compute\.precision = 'float32', not 'mixed_bfloat16'"):
+        study.run(replace(SMALL, out=str(finished), compute=Compute("mixed_bfloat16")))
     with pytest.raises(ConfigError, match="holds a run with epochs = 1, not 2"):
         study.run(replace(SMALL, out=str(finished), epochs=2))
 
@@ -204,6 +208,18 @@ def test_a_network_that_fails_leaves_the_others(tmp_path, monkeypatch, capsys):
     said = " ".join(capsys.readouterr().out.split())
     assert "1 failed: ArithmeticError: the loss is no number (plain-seed0;" in said
     assert [path.stem for path in (tmp_path / "out" / "finished").iterdir()] == ["basic-seed0"]
+
+
+def test_a_process_that_starts_anew_does_not_forget_failures_once_more(monkeypatch):
+    started = []
+    monkeypatch.setattr(devices, "SHARE", 0.0)
+    monkeypatch.setattr(devices.sys, "argv", ["ssl-keras"])
+    monkeypatch.setattr(devices.sys, "orig_argv", ["python", "ssl-keras", "study", "--retry"])
+    monkeypatch.setattr(devices.os, "execv", lambda program, words: started.append(words[2:]))
+    devices.start_anew_if_swollen("--no-retry")
+    ((verb, *options),) = started
+    assert options == ["--retry", "--no-retry"] and not parse_arguments(verb, options).retry
+    assert parse_arguments(verb, options[:1]).retry
 
 
 def test_what_no_trial_could_do_is_refused_before_the_folder_is_made(tmp_path):
@@ -246,7 +262,12 @@ def test_a_page_of_many_networks_has_all_it_promises(tmp_path):
     write_json(tmp_path / "study.json", to_dict(SMALL))
     write_table(tmp_path, Queue(tmp_path, ()))
     page = write_study_report(tmp_path).read_text()
-    assert "7 networks, 3 scenarios" in page and "between the 4 that were repeated" in page and "% luck" in page and "nan" not in page.lower().split("<style>")[0]
+    assert (
+        "7 networks, 3 scenarios" in page
+        and "between the 4 that were repeated" in page
+        and "% luck" in page
+        and "nan" not in page.lower().split("<style>")[0]
+    )
     whole = json.loads((tmp_path / "analysis.json").read_text())
     told = whole["groups"]["all networks"]
     best = max(whole["places"].values(), key=lambda places: places["rank"].count(1))

@@ -118,6 +118,13 @@ def test_a_finished_tuning_is_not_run_again(tuned: Path, monkeypatch: pytest.Mon
         verb.tune(TuneSetup(replace(TINY, tuning=replace(TINY.tuning, trials=5))), tuned)
 
 
+def test_a_worker_that_was_asked_for_something_else_is_refused(tuned: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(verb, "role", lambda: "worker")
+    other = replace(TINY, out=str(tuned.parent), tuning=replace(TINY.tuning, trials=5))
+    with pytest.raises(ConfigError, match=r"tuning\.trials = 2, not 5"):
+        verb.run(other)
+
+
 def test_trials_that_fail_end_it_with_the_reason_and_are_tried_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -128,6 +135,10 @@ def test_trials_that_fail_end_it_with_the_reason_and_are_tried_again(
             verb.tune(TuneSetup(config), tmp_path / "tune")
     rows = json.loads((tmp_path / "tune" / "trials.json").read_text())["rows"]
     assert [row["status"] for row in rows] == ["failed"] * 3 and rows[0]["reason"] == "MemoryError: no room"
+    for row in rows:
+        events = EventAccumulator(str(tmp_path / "tune" / "tensorboard" / row["trial"]))
+        events.Reload()
+        assert "_hparams_/session_start_info" in events.summary_metadata and "macs" not in events.summary_metadata
     monkeypatch.setattr(verb.ArchitectureTuner, "run_trial", lambda *_: {"digits/knn": 1.0})
     found = verb.tune(TuneSetup(config), tmp_path / "tune")
     assert found["trials"] == {"completed": 5, "failed": 0}

@@ -82,6 +82,22 @@ def test_signs_of_life_come_by_themselves(tmp_path: Path, monkeypatch: pytest.Mo
     assert heart.file.stat().st_mtime_ns == last
 
 
+def test_a_folder_that_fails_for_a_moment_does_not_end_the_signs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workers, "BEAT_S", 0.01)
+    heart, beaten = Heartbeat(tmp_path, "one"), list[int]()
+
+    def beat() -> None:
+        beaten.append(len(beaten))
+        if len(beaten) == 2:
+            raise OSError("stale file handle")
+
+    monkeypatch.setattr(heart, "beat", beat)
+    with heart:
+        assert until(lambda: len(beaten) > 3, 5)
+
+
 def test_a_worker_that_comes_first_makes_no_folder(tmp_path: Path) -> None:
     """The chief would take it for another's."""
     Heartbeat(tmp_path / "run" / "alive", "one").beat()
