@@ -4,9 +4,9 @@
 
 writes times.json (where trials spend their time), scenarios.json (the first of each scenario, and which share of the
 variance is the networks'), groups.json (do scenarios agree, and how far could one network be the best in all),
-reference.json (the correlation of each scenario with the first, as arXiv 2203.08130 reports them), costs.json (does
-accuracy go with cost), named.json (what was searched beside what was drawn) and, with --other, methods.json (do
-networks that are good under one method keep their place under another) and named_other.json.
+reference.json (the correlation of each scenario with the first, as arXiv 2203.08130 reports them), facts.json (does
+accuracy go with depth and cost), named.json (what was searched beside what was drawn) and, with --other, methods.json
+(do networks that are good under one method keep their place under another) and named_other.json.
 """
 
 import argparse
@@ -20,7 +20,7 @@ from ssl_keras.experiments.queue import Queue
 from ssl_keras.experiments.run_folder import write_json
 from ssl_keras.reports import agreement
 from ssl_keras.reports.study import standings
-from ssl_keras.reports.study_analysis import EVERYONE, GROUPS, PARTS, StudyResults, analysis, filters, read_study
+from ssl_keras.reports.study_analysis import EVERYONE, FACTS, GROUPS, PARTS, StudyResults, analysis, filters, read_study
 from ssl_keras.scenarios.results import provenance
 
 Row = dict[str, str]
@@ -104,12 +104,11 @@ def reference(groups: Mapping[str, Any]) -> list[Row]:
     return rows
 
 
-def costs(groups: Mapping[str, Any]) -> list[Row]:
-    """A row for each group: Spearman's correlation of each cost with the mean over scenarios."""
-    heads = {"params": "parameters", "macs": "multiply-adds", "top_bottom": "top/bottom"}
+def facts(groups: Mapping[str, Any]) -> list[Row]:
+    """A row for each group: Spearman's correlation of depth and cost with the mean over scenarios."""
     return [
         {"networks": words, "how many": str(group["networks"])}
-        | {heads[name]: between(*told) for name, told in group["costs"].items()}
+        | {FACTS[name]: between(*told) for name, told in group["goes with accuracy"].items()}
         for words, group in groups.items()
     ]
 
@@ -177,7 +176,7 @@ def main() -> None:
         "scenarios": scenarios(groups),
         "groups": of_groups(groups),
         "reference": reference(groups),
-        "costs": costs(groups),
+        "facts": facts(groups),
         "named": standings(told["named"]),
     }
     if options.other:

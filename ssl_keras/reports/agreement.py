@@ -2,13 +2,16 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from scipy.stats import f as f_distribution
 from scipy.stats import rankdata
+
+from ssl_keras.architecture.grammar import parse
+from ssl_keras.architecture.layout import layout
 
 Values = npt.NDArray[np.float64]
 RESAMPLES = 1000
@@ -25,7 +28,7 @@ class Scores:
         scenarios: names (s,).
         single: percent (n, s), of each network's first training.
         repeats: percent (k, s) of all trainings, for networks trained k > 1 times, by name.
-        facts: what is known of each network: architecture, params, macs, top_bottom.
+        facts: what is known of each network: architecture, params, macs, top_bottom, blocks.
     """
 
     networks: tuple[str, ...]
@@ -65,6 +68,13 @@ def pooled_variance(runs: Iterable[Values]) -> Values:
     return np.asarray(squares / sum(len(one) - 1 for one in every))
 
 
+@cache
+def blocks(architecture: str) -> int:
+    """How many blocks a network has; plain convolutions and pooling, its stem and head, are none."""
+    placed = layout(parse(architecture), (None, None, 3))
+    return sum(block.op not in ("conv", "maxpool") for block in placed)
+
+
 def scores(rows: Sequence[Mapping[str, Any]], networks: Callable[[str], bool] = lambda name: True) -> Scores:
     """Of the rows of one protocol and metric.
 
@@ -81,7 +91,8 @@ def scores(rows: Sequence[Mapping[str, Any]], networks: Callable[[str], bool] = 
     for row in rows:
         if networks(row["network"]):
             found.setdefault(row["network"], {}).setdefault(row["seed"], {})[row["scenario"]] = row["value"]
-            facts[row["network"]] = {name: row[name] for name in ("architecture", "params", "macs", "top_bottom")}
+            known = {name: row[name] for name in ("architecture", "params", "macs", "top_bottom")}
+            facts[row["network"]] = known | {"blocks": blocks(row["architecture"])}
     runs = {
         name: np.array([[run[one] for one in scenarios] for run in seeds.values() if len(run) == len(scenarios)])
         for name, seeds in found.items()

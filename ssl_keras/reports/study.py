@@ -12,7 +12,7 @@ from ssl_keras.reports import agreement, plots, study_plots
 from ssl_keras.reports.agreement import Scores
 from ssl_keras.reports.page import ReportError, figure_html, whole_page
 from ssl_keras.reports.results import title
-from ssl_keras.reports.study_analysis import EVERYONE, FEW, PARTS, PROTOCOL, StudyResults, analysis, read_study
+from ssl_keras.reports.study_analysis import EVERYONE, FACTS, FEW, PARTS, PROTOCOL, StudyResults, analysis, read_study
 
 
 def write_study_report(folder: Path) -> Path:
@@ -263,12 +263,12 @@ def _costs(figures: Mapping[str, Mapping[str, bytes]], groups: Mapping[str, Any]
     if not drawn or not groups:
         return ""
     shown = "".join(figure_html(figures[name], "", name.replace("-", " ")) for name in drawn)
-    rows = [[words, *("{:.2f} ({:.2f} to {:.2f})".format(*one) for one in group["costs"].values())]
+    rows = [[words, *("{:.2f} ({:.2f} to {:.2f})".format(*one) for one in group["goes with accuracy"].values())]
             for words, group in groups.items()]  # fmt: skip
     return f"""<section><h2>What goes with accuracy</h2>
-<p>Spearman's correlation with the mean accuracy over scenarios, and its 95 % interval over networks; top/bottom is the
-ratio of parameters above the second stage of blocks to those up to it.</p>
-{_table(("networks", "parameters", "multiply-adds", "top/bottom"), rows)}
+<p>Spearman's correlation with the mean accuracy over scenarios, and its 95 % interval over networks. The bottom of a
+network is all up to its second stage of blocks.</p>
+{_table(("networks", *FACTS.values()), rows)}
 <p>One panel a scenario, one point a network, a larger mark for a named one. The bar at the right edge of a panel is two
 standard deviations from training to training of one network.</p>{shown}</section>
 """

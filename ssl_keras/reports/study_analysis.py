@@ -24,6 +24,13 @@ PROTOCOL, METRIC = "linear", "top1"
 """What the analysis looks at."""
 LABEL_FREE = "label_free"
 """The protocol of rows that hold scores of embeddings of the training images, without labels."""
+FACTS = {
+    "blocks": "blocks",
+    "params": "parameters",
+    "macs": "multiply-adds",
+    "top_bottom": "parameters, top over bottom",
+}
+"""Of networks, that accuracy may go with, and what they are called."""
 FEW = 5
 """Networks below which correlations are not worth showing."""
 EVERYONE = "all networks"
@@ -192,7 +199,7 @@ def _group(results: StudyResults, found: Scores) -> dict[str, Any]:
         "deviation between networks": found.single.std(0, ddof=1).tolist(),
         "best": [found.networks[index] for index in found.single.argmax(0)],
         "scores without labels": _label_free(results, found),
-        "costs": {name: _goes_with_accuracy(found.fact(name), found) for name in ("params", "macs", "top_bottom")},
+        "goes with accuracy": {name: _goes_with_accuracy(found.fact(name), found) for name in FACTS},
     }
     if len(found.scenarios) > 1:
         told |= {name: _correlation(found, name) for name in agreement.CORRELATIONS}

@@ -20,8 +20,13 @@ STARS = ("*", "P", "X", "D", "^", "v", "s", "p")
 """Marks of networks that are to be found among the others."""
 PANELS = 4
 """Panels side by side."""
-LABELS = {"params": "parameters, M", "macs": "multiply-adds, M", "top_bottom": "parameters, top over bottom"}
-UNITS = {"params": 1e6, "macs": 1e6, "top_bottom": 1.0}
+LABELS = {
+    "blocks": "blocks",
+    "params": "parameters, M",
+    "macs": "multiply-adds, M",
+    "top_bottom": "parameters, top over bottom",
+}
+UNITS = {"blocks": 1.0, "params": 1e6, "macs": 1e6, "top_bottom": 1.0}
 
 
 def kind(architecture: str) -> str:
@@ -116,5 +121,5 @@ def over_facts(found: Scores, marked: Sequence[str], ink: Ink) -> Mapping[str, F
     }
     for name, label in LABELS.items():
         across = found.fact(name) / UNITS[name]
-        figures[f"accuracy-over-{name}"] = panels(found, across, label, marked, ink, logarithmic=True)
+        figures[f"accuracy-over-{name}"] = panels(found, across, label, marked, ink, logarithmic=name != "blocks")
     return figures

@@ -162,6 +162,10 @@ def test_scores_take_the_first_training_and_leave_out_who_lacks_a_scenario():
     assert agreement.scores(rows, lambda name: name == "b").networks == ("b",)
 
 
+def test_blocks_are_counted_without_stem_and_head():
+    assert agreement.blocks("conv_c8 | maxpool | basic_r2_c8 | mbconv_r3_s2_c16 | conv_k1_c32") == 5
+
+
 def test_one_of_many_equal_networks_is_told_apart_from_the_first_in_one_case_of_twenty():
     kept = []
     for seed in range(40):
