@@ -8,7 +8,7 @@ Hardware: one CPU core, while the other worked too
 Time:     100 minutes: 85 for forty networks, 7 for the best, the rest for judging it
 Result:   conv_c16 | basic_s2_c16 | basic_s2_c64 | basic_s2_c64 | conv_k1_c256 at rate 0.4, 6.2 M multiply-adds: linear
           41.3 % on the images held out; trained anew for 10 epochs 52.9 % on the test split (51.9 to 53.8, over its
-          images; one seed)
+          images; one seed). It is one of the sixteen drawn to begin with: the 24 bred from them reached 41.3 too
 """
 
 from ssl_keras.configs.cifar10 import config as cifar10

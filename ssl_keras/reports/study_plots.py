@@ -85,6 +85,7 @@ def panels(found: Scores, across: Values, label: str, marked: Sequence[str], ink
             axes.xaxis.set_major_formatter("{x:g}")
             axes.xaxis.set_minor_locator(NullLocator())
     figure.supxlabel(label, fontsize=9, color=ink.text)
+    figure.supylabel("top-1, %", fontsize=9, color=ink.text)
     handles, names = grid[0].get_legend_handles_labels()
     figure.legend(handles, names, loc="outside upper left", ncols=6, frameon=False, labelcolor=ink.text, fontsize=9)
     return figure
