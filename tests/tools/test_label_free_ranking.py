@@ -32,8 +32,13 @@ def test_networks_are_ranked_together_and_family_by_family():
     trials = [trial("resnet_v1", 1.0, 50.0, 52.0), trial("resnet_v2", 2.0, 60.0, 40.0), trial("resnet_v3", 3.0, 70.0)]
     trials += [trial("mobilenet_v1", 8.0, 10.0), trial("mobilenet_v2", 9.0, 20.0)]
     # Ten pairs: 9 > 8 and 3 > 1, 2 rightly, 2 > 1 wrongly; every MobileNet above every ResNet wrongly.
-    assert tool.networks(trials, "RankMe") == {
+    unknown = trial("resnet_v4", 4.0, 1.0)
+    unknown["label_free"]["α-ReQ"] = None  # it was no number
+    told = tool.networks([*trials, unknown], "RankMe")
+    assert {group: text.split(" (")[0] for group, text in told.items()} == {
         "τ over all networks, 5": f"{(3 - 7) / 10:.2f}",
         "τ over ResNets, 3": f"{(2 - 1) / 3:.2f}",
         "τ over MobileNets, 2": "1.00",
     }
+    low, high = map(float, told["τ over all networks, 5"].split(" (")[1].rstrip(")").split(" to "))
+    assert -1 <= low < (3 - 7) / 10 < high <= 1
