@@ -2,10 +2,11 @@
 
 Fifty variants of each family (first stage of 8 filters), drawn from the study's (arXiv 2203.08130); all learn from the
 same 12 000 images of tiny_imagenet for as many image-passes, with rate and temperature as chosen for a ResNet-18 in
-trials on CIFAR-10. Sixteen of them are for three seeds, which tells how much of a difference is luck (eight have two so far). Beside
-them stand, as often, what searches of CIFAR-10 and of tiny_imagenet found without labels (`search_cifar10`, 10 M
-multiply-adds), what the tuner found on CIFAR-10 with labels (`tune_cifar10`, up to 10 M), and what tells the search
-from its space: three random networks of it, and a ResNet-18 of the same cost that ends in as wide an embedding.
+trials on CIFAR-10. Sixteen of them are for three seeds, which tells how much of a difference is luck (eight have two so
+far). Beside them stand, as often, what searches of CIFAR-10 and of tiny_imagenet found without labels
+(`search_cifar10`, 10 M multiply-adds), what the tuner found on CIFAR-10 with labels (`tune_cifar10`, up to 10 M), and
+what tells the search from its space: three random networks of it, and a ResNet-18 of the same cost that ends in as wide
+an embedding.
 
 Command:  ssl-keras study study_small, once a core; with --mode simclr --optimization.target-ema none --out
           studies/small_simclr --count 16 --seeds 0 for SimCLR

@@ -73,7 +73,7 @@ def headline(found: Scores, groups: Mapping[str, Any]) -> str:
         return f"{count}. Too few networks were trained more than once to tell how much of that is luck."
     general, own, luck = (100 * parts[name][0] for name in PARTS)
     return (
-        f"{count}. Of the variance between the {len(found.repeats)} that were repeated {general:.0f} % is a network's "
+        f"{count}. Of the variance among the {len(found.repeats)} that were repeated {general:.0f} % is a network's "
         f"in all scenarios, {own:.0f} % its own in one, and {luck:.0f} % luck."
     )
 

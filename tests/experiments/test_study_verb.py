@@ -264,7 +264,7 @@ def test_a_page_of_many_networks_has_all_it_promises(tmp_path):
     page = write_study_report(tmp_path).read_text()
     assert (
         "7 networks, 3 scenarios" in page
-        and "between the 4 that were repeated" in page
+        and "among the 4 that were repeated" in page
         and "% luck" in page
         and "nan" not in page.lower().split("<style>")[0]
     )
