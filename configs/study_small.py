@@ -10,8 +10,8 @@ from its space: three random networks of it, and a ResNet-18 of the same cost th
 Command:  ssl-keras study study_small, once a core; with --mode simclr --optimization.target-ema none --out
           studies/small_simclr --count 16 --seeds 0 for SimCLR
 Hardware: two CPU cores
-Time:     4 minutes a ResNet's trial, 7 a MobileNet's (medians, each on one core while the other worked too; the last
-          74 took 3 and 5), 15 hours of a core in all
+Time:     4 minutes a ResNet's trial, 7 a MobileNet's (medians, each on one core while the other worked too; 66 of
+          the last took 3 and 5), 15 hours of a core in all
 Result:   linear, mean of eleven scenarios, first trainings: ResNets 31.7 to 41.6 %, MobileNets 23.2 to 32.6; three
           trainings each: tuned 43.1 to 45.0, learned 41.9 to 43.8, random 39.6 to 42.8, ResNet-18 of 256 37.9 to 39.4.
           SimCLR, one training each: eight ResNets 40.9 to 47.8 %, eight MobileNets 25.4 to 34.6
