@@ -38,6 +38,7 @@ from ssl_keras.experiments.run_folder import write_json
 from ssl_keras.experiments.setup import Schedule, Setup
 from ssl_keras.reports import agreement
 from ssl_keras.reports.study_analysis import GROUPS, filters, read_study
+from ssl_keras.reports.text import between
 from ssl_keras.scenarios.label_free import SCORES, goodness, label_free
 
 LOOKS = (20, 40, 70, 100, 150, 200)
@@ -114,12 +115,12 @@ def networks(trials: Sequence[dict[str, Any]], score: str) -> dict[str, str]:
         for group in GROUPS:
             if filters()[group](trial["network"]):
                 found.setdefault(group, []).append(pair)
-    told = {}
-    for group, pairs in found.items():
-        values = np.array(pairs)
-        low, high = agreement.middle(agreement.resampled(values, lambda some: agreement.kendall(some)[0, 1]))
-        told[f"τ over {group}, {len(pairs)}"] = f"{agreement.kendall(values)[0, 1]:.2f} ({low:.2f} to {high:.2f})"
-    return told
+    return {
+        f"τ over {group}, {len(pairs)}": between(
+            *agreement.with_interval(np.array(pairs), lambda both: agreement.kendall(both)[0, 1])
+        )
+        for group, pairs in found.items()
+    }
 
 
 def table(folder: Path, study: Path) -> list[dict[str, str]]:
@@ -134,8 +135,8 @@ def table(folder: Path, study: Path) -> list[dict[str, str]]:
         over_ends = kendalltau([goodness(end["label-free"])[score] for end in ends], [end["linear"] for end in ends])
         row = {
             "score": score,
-            "τ over checkpoints, mean (range)": f"{np.mean(taus):.2f} ({min(taus):.2f} to {max(taus):.2f})",
-            "chosen − last, points": f"{np.mean(gains):+.1f} ({min(gains):+.1f} to {max(gains):+.1f})",
+            "τ over checkpoints, mean (range)": between(np.mean(taus), min(taus), max(taus)),
+            "chosen − last, points": between(np.mean(gains), min(gains), max(gains), "+.1f"),
             f"τ over the ends of {len(runs)} runs": f"{over_ends.statistic:.2f}",
             **networks(trials, score),
         }

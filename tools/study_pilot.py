@@ -17,6 +17,7 @@ from scipy.stats import f as f_distribution
 from ssl_keras.experiments.run_folder import write_json
 from ssl_keras.reports.agreement import Scores, Values, scores
 from ssl_keras.reports.study_analysis import GROUPS, filters, read_study
+from ssl_keras.reports.text import between
 from ssl_keras.scenarios.results import provenance
 
 
@@ -57,8 +58,7 @@ def table(folder: Path, count: int) -> list[dict[str, Any]]:
         row = {"scenario": scenario, "mean, %": f"{means[place]:.1f}"}
         row["seed to seed"] = f"{everyone.seed_deviation[place]:.1f}"
         for name, parts in shares.items():
-            value, low, high = (part[place] for part in parts)
-            row[name] = f"{value:.2f} ({low:.2f} to {high:.2f})"
+            row[name] = between(*(part[place] for part in parts))
         written.append(row)
     enough = {name: f"{sum(value >= 0.5)} of {len(written)}" for name, (value, _, _) in shares.items()}
     return [*written, {"scenario": "at least 0.50", "mean, %": "–", "seed to seed": "–", **enough}]

@@ -10,7 +10,7 @@ accuracy go with depth and cost), named.json (what was searched beside what was 
 """
 
 import argparse
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,18 +20,14 @@ from ssl_keras.experiments.queue import Queue
 from ssl_keras.experiments.run_folder import write_json
 from ssl_keras.reports import agreement
 from ssl_keras.reports.study import standings
-from ssl_keras.reports.study_analysis import EVERYONE, FACTS, GROUPS, PARTS, StudyResults, analysis, filters, read_study
+from ssl_keras.reports.study_analysis import EVERYONE, GROUPS, PARTS, StudyResults, analysis, filters, read_study
+from ssl_keras.reports.text import between
 from ssl_keras.scenarios.results import provenance
 
 Row = dict[str, str]
 NOT_KNOWN = "–"
 FEWEST = 3
 """Networks below which methods are not compared."""
-
-
-def between(value: float, low: float, high: float, form: str = ".2f") -> str:
-    """A value and the ends of its interval or range."""
-    return f"{value:{form}} ({low:{form}} to {high:{form}})"
 
 
 def scenarios(groups: Mapping[str, Any]) -> list[Row]:
@@ -108,7 +104,7 @@ def facts(groups: Mapping[str, Any]) -> list[Row]:
     """A row for each group: Spearman's correlation of depth and cost with the mean over scenarios."""
     return [
         {"networks": words, "how many": str(group["networks"])}
-        | {FACTS[name]: between(*told) for name, told in group["goes with accuracy"].items()}
+        | {agreement.FACTS[name]: between(*told) for name, told in group["goes with accuracy"].items()}
         for words, group in groups.items()
     ]
 
@@ -147,18 +143,12 @@ def of_methods(one: StudyResults, other: StudyResults) -> list[Row]:
         row = {"networks": words, "how many": str(len(common))}
         for results, mean in zip((one, other), means.mean(0), strict=True):
             row[f"{results.config['mode']} ({results.folder.name}), mean of scenarios, %"] = f"{mean:.1f}"
-        row["lead of the second"] = between(leads.mean(), *_interval(leads[:, None], np.mean), form="+.1f")
+        row["lead of the second"] = between(*agreement.with_interval(leads[:, None], np.mean), form="+.1f")
         row["Spearman of the means"] = between(
-            agreement.spearman(means)[0, 1], *_interval(means, lambda both: agreement.spearman(both)[0, 1])
+            *agreement.with_interval(means, lambda both: agreement.spearman(both)[0, 1])
         )
         rows.append(row)
     return rows
-
-
-def _interval(values: agreement.Values, statistic: Callable[[agreement.Values], Any]) -> tuple[float, float]:
-    """95 % over networks, the rows of `values`."""
-    low, high = agreement.middle(agreement.resampled(values, statistic))
-    return float(low), float(high)
 
 
 def main() -> None:

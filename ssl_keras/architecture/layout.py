@@ -7,6 +7,8 @@ from ssl_keras.architecture.grammar import Architecture, Stage
 from ssl_keras.architecture.tokens import ArchitectureError, Value, error_at, tidy
 
 Size = tuple[int | None, int | None]
+PLAIN = ("conv", "maxpool")
+"""Ops that make stems and heads: no blocks with a shortcut, where depth is counted."""
 
 
 @dataclass(frozen=True)
@@ -132,7 +134,7 @@ def _squeeze_filters(ratio: Value, in_filters: int) -> int:
 
 
 def _shortcut(op: str, fits: bool) -> str:
-    if op in ("conv", "maxpool"):
+    if op in PLAIN:
         return "none"
     if fits:
         return "identity"

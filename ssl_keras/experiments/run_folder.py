@@ -143,7 +143,7 @@ class RunFolder:
     def _claim(self, architecture: str) -> None:
         path = self.path / "config.json"
         if path.is_file():
-            _refuse_other_run(self.path, _held(path, self.kind), self.config)
+            refuse_unlike(path, self.config, self.kind)
             return
         write_text(self.path / "architecture.txt", architecture + "\n")
         write_json(path, self.config)
@@ -162,24 +162,27 @@ def same_or_new(path: Path, config: Mapping[str, Any], kind: type[Pretrain], may
         ConfigError: The first other field is named, or the folder holds other things.
     """
     if path.is_file():
-        _refuse_other_run(path.parent, _held(path, kind), config, may_differ)
+        refuse_unlike(path, config, kind, may_differ)
     elif held := contents(path.parent):
         raise ConfigError(f"{path.parent} is not empty (it holds {held[0]}): choose another folder with --out")
     write_json(path, config)
 
 
-def refuse_other_start(path: Path, config: Mapping[str, Any], kind: type[Pretrain]) -> None:
-    """For one of several processes that share a run: refuses a config other than that the first wrote.
+def refuse_unlike(
+    path: Path, config: Mapping[str, Any], kind: type[Pretrain], may_differ: Sequence[str] = MAY_DIFFER
+) -> None:
+    """Refuses a config other than the one in a file.
 
     Args:
-        path: Of the first one's file.
+        path: Of the file.
         config: As plain JSON types.
         kind: Of the config.
+        may_differ: Fields, or first parts of them.
 
     Raises:
         ConfigError: The first other field is named.
     """
-    _refuse_other_run(path.parent, _held(path, kind), config)
+    _refuse_other_run(path.parent, _held(path, kind), config, may_differ)
 
 
 def refuse_other(folder: Path, wanted: Mapping[str, Any]) -> None:

@@ -25,6 +25,7 @@ import pyarrow.parquet as pq
 
 from ssl_keras.architecture.cost import Cost, cost
 from ssl_keras.architecture.grammar import Architecture
+from ssl_keras.architecture.layout import PLAIN
 from ssl_keras.architecture.study import STUDIES, study
 from ssl_keras.data.prepared import prepared
 from ssl_keras.data.sources import Source, at_most
@@ -127,12 +128,11 @@ class StudySetup:
         return tuple(drawn)
 
     def _prepared(self, scenario: suite.Scenario, folder: Path) -> Source:
-        config = self.config
-        limits = config.train_images, config.test_images
+        limits = self.config.train_images, self.config.test_images
 
         def opened() -> list[Source]:
-            splits = open_splits(scenario, self.side, config.data_dir)
-            return [at_most(split, limit, config.seed) for split, limit in zip(splits, limits, strict=True)]
+            splits = open_splits(scenario, self.side, self.config.data_dir)
+            return [at_most(split, limit, self.config.seed) for split, limit in zip(splits, limits, strict=True)]
 
         return prepared(folder, self.side, (TRAIN, TEST), opened)
 
@@ -329,7 +329,7 @@ def costs(architecture: Architecture, side: int) -> dict[str, float]:
 
 def _bottom(architecture: Architecture, spent: Cost) -> int:
     """Parameters of the stem and the first two stages of blocks; plain convolutions and pooling are stem."""
-    blocks = [index for index, stage in enumerate(architecture.stages, 1) if stage.op not in ("conv", "maxpool")]
+    blocks = [index for index, stage in enumerate(architecture.stages, 1) if stage.op not in PLAIN]
     last = blocks[1] if len(blocks) > 1 else len(architecture.stages)
     stages = tuple(f"stage{number}_" for number in range(1, last + 1))
     return sum(block.params for block in spent.blocks if f"{block.name}_".startswith(stages))

@@ -26,7 +26,7 @@ from ssl_keras.experiments.run_folder import (
     RunFolder,
     check_writable,
     refuse_other,
-    refuse_other_start,
+    refuse_unlike,
     replacing,
     write_json,
     write_text,
@@ -86,7 +86,7 @@ def _wait_for_chief(path: Path, config: Mapping[str, Any]) -> None:
         CONSOLE.print(f"waiting for the chief to begin in {path.parent}", soft_wrap=True)
     while not path.is_file():
         time.sleep(ASK_AGAIN_S)
-    refuse_other_start(path, config, Tune)
+    refuse_unlike(path, config, Tune)
 
 
 def refuse_early(setup: TuneSetup, out: Path | None) -> None:

@@ -11,12 +11,19 @@ from scipy.stats import f as f_distribution
 from scipy.stats import rankdata
 
 from ssl_keras.architecture.grammar import parse
-from ssl_keras.architecture.layout import layout
+from ssl_keras.architecture.layout import PLAIN, layout
 
 Values = npt.NDArray[np.float64]
 RESAMPLES = 1000
 DRAWS = 20_000
 """Of the largest of several equals, and of mean squares."""
+FACTS = {
+    "blocks": "blocks",
+    "params": "parameters",
+    "macs": "multiply-adds",
+    "top_bottom": "parameters, top over bottom",
+}
+"""Numbers that are known of every network, and what they are called."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +35,7 @@ class Scores:
         scenarios: names (s,).
         single: percent (n, s), of each network's first training.
         repeats: percent (k, s) of all trainings, for networks trained k > 1 times, by name.
-        facts: what is known of each network: architecture, params, macs, top_bottom, blocks.
+        facts: what is known of each network: its architecture, and `FACTS`.
     """
 
     networks: tuple[str, ...]
@@ -72,7 +79,7 @@ def pooled_variance(runs: Iterable[Values]) -> Values:
 def blocks(architecture: str) -> int:
     """How many blocks a network has; plain convolutions and pooling, its stem and head, are none."""
     placed = layout(parse(architecture), (None, None, 3))
-    return sum(block.op not in ("conv", "maxpool") for block in placed)
+    return sum(block.op not in PLAIN for block in placed)
 
 
 def scores(rows: Sequence[Mapping[str, Any]], networks: Callable[[str], bool] = lambda name: True) -> Scores:
@@ -145,6 +152,11 @@ def middle(draws: Values) -> tuple[Values, Values]:
     return np.percentile(draws, 2.5, axis=0), np.percentile(draws, 97.5, axis=0)
 
 
+def with_interval(values: Values, statistic: Callable[[Values], Any]) -> list[float]:
+    """One number of the rows of `values`, the networks, and the ends of its 95 % interval over them."""
+    return [float(part) for part in (statistic(values), *middle(resampled(values, statistic)))]
+
+
 def mean_of_pairs(correlations: Values) -> Values:
     """Mean over pairs of different scenarios, at least two, of (..., s, s)."""
     size = correlations.shape[-1]
@@ -197,15 +209,14 @@ def ceiling(share: Values, common: float = 0.0) -> Values:
     return np.minimum(1.0, np.sqrt(products[0]) + max(0.0, common) * np.sqrt(products[1]))  # rounded, it can pass 1
 
 
-def shares_by_chance(found: Scores, seed: int = 0) -> Values:
+def shares_by_chance(found: Scores) -> Values:
     """(`RESAMPLES`, s) shares of networks as they could be: networks resampled, the variance of luck drawn as known.
 
     Args:
         found: at least one network trained more than once.
-        seed: of the draws.
     """
-    total = resampled(found.single, lambda values: values.var(0, ddof=1), seed)
-    known = found.freedom / np.random.default_rng(seed).chisquare(found.freedom, total.shape)
+    total = resampled(found.single, lambda values: values.var(0, ddof=1))
+    known = found.freedom / np.random.default_rng(0).chisquare(found.freedom, total.shape)
     return 1 - np.divide(found.seed_deviation**2 * known, total, out=np.ones_like(total), where=total > 0)
 
 
@@ -252,10 +263,10 @@ class MeanSquares:
         total = parts.sum(-1, keepdims=True)
         return np.divide(parts, total, out=np.zeros_like(parts), where=total > 0)
 
-    def by_chance(self, seed: int = 0) -> "MeanSquares":
+    def by_chance(self) -> "MeanSquares":
         """(`DRAWS`, 4) values that the true ones could be: what was found, over the chance it was found with."""
         known = self.freedom(self.shape)
-        return MeanSquares(self.shape, self.values * known / np.random.default_rng(seed).chisquare(known, (DRAWS, 4)))
+        return MeanSquares(self.shape, self.values * known / np.random.default_rng(0).chisquare(known, (DRAWS, 4)))
 
 
 def variance_parts(runs: Values) -> tuple[Values, Values, Values]:

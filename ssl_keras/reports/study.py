@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 
 from ssl_keras.reports import agreement, plots, study_plots
-from ssl_keras.reports.agreement import Scores
+from ssl_keras.reports.agreement import FACTS, Scores
 from ssl_keras.reports.page import ReportError, figure_html, whole_page
 from ssl_keras.reports.results import title
-from ssl_keras.reports.study_analysis import EVERYONE, FACTS, FEW, PARTS, PROTOCOL, StudyResults, analysis, read_study
+from ssl_keras.reports.study_analysis import EVERYONE, FEW, PARTS, PROTOCOL, StudyResults, analysis, read_study
+from ssl_keras.reports.text import between
 
 
 def write_study_report(folder: Path) -> Path:
@@ -184,7 +185,7 @@ def _agreement(groups: Mapping[str, Any], found: Scores, figures: Mapping[str, M
         low, high = group["Spearman"]["mean of pairs"][1:]
         values = [f"{group[name]['mean of pairs'][0]:.2f}" for name in agreement.CORRELATIONS]
         most = group["Spearman"].get("ceiling, mean of pairs")
-        top = "{:.2f} ({:.2f} to {:.2f})".format(*most) if most else "–"
+        top = between(*most) if most else "–"
         rows.append((words, str(group["networks"]), *values, f"{low:.2f} to {high:.2f}", top))
     heads = ("networks", "how many", *agreement.CORRELATIONS, "95 % of Spearman's", "its ceiling")
     return f"""<section><h2>Do scenarios agree?</h2>
@@ -263,7 +264,7 @@ def _costs(figures: Mapping[str, Mapping[str, bytes]], groups: Mapping[str, Any]
     if not drawn or not groups:
         return ""
     shown = "".join(figure_html(figures[name], "", name.replace("-", " ")) for name in drawn)
-    rows = [[words, *("{:.2f} ({:.2f} to {:.2f})".format(*one) for one in group["goes with accuracy"].values())]
+    rows = [[words, *(between(*one) for one in group["goes with accuracy"].values())]
             for words, group in groups.items()]  # fmt: skip
     return f"""<section><h2>What goes with accuracy</h2>
 <p>Spearman's correlation with the mean accuracy over scenarios, and its 95 % interval over networks. The bottom of a

@@ -24,13 +24,6 @@ PROTOCOL, METRIC = "linear", "top1"
 """What the analysis looks at."""
 LABEL_FREE = "label_free"
 """The protocol of rows that hold scores of embeddings of the training images, without labels."""
-FACTS = {
-    "blocks": "blocks",
-    "params": "parameters",
-    "macs": "multiply-adds",
-    "top_bottom": "parameters, top over bottom",
-}
-"""Of networks, that accuracy may go with, and what they are called."""
 FEW = 5
 """Networks below which correlations are not worth showing."""
 EVERYONE = "all networks"
@@ -199,10 +192,11 @@ def _group(results: StudyResults, found: Scores) -> dict[str, Any]:
         "deviation between networks": found.single.std(0, ddof=1).tolist(),
         "best": [found.networks[index] for index in found.single.argmax(0)],
         "scores without labels": _label_free(results, found),
-        "goes with accuracy": {name: _goes_with_accuracy(found.fact(name), found) for name in FACTS},
+        "goes with accuracy": {name: _goes_with_accuracy(found.fact(name), found) for name in agreement.FACTS},
     }
     if len(found.scenarios) > 1:
-        told |= {name: _correlation(found, name) for name in agreement.CORRELATIONS}
+        most = _ceiling(found) if found.freedom else None
+        told |= {name: _correlation(found, name, most) for name in agreement.CORRELATIONS}
     if found.freedom:
         told["deviation between seeds"] = found.seed_deviation.tolist()
         told["share of networks"] = dict(
@@ -225,7 +219,14 @@ def _variance(found: Scores) -> dict[str, list[float]]:
     return {name: [float(part[place]) for part in told] for place, name in enumerate(PARTS)}
 
 
-def _correlation(found: Scores, name: str) -> dict[str, Any]:
+def _ceiling(found: Scores) -> tuple[Values, Values]:
+    """(s, s) the largest Pearson correlations that luck leaves, and (r, s, s) what they could be."""
+    common = agreement.luck_in_common(found)
+    shares = agreement.reliability(found)[0], agreement.shares_by_chance(found)
+    return agreement.ceiling(shares[0], common), agreement.ceiling(shares[1], common)
+
+
+def _correlation(found: Scores, name: str, most: tuple[Values, Values] | None) -> dict[str, Any]:
     """Of every pair and of the mean of pairs, with intervals over networks, and what luck leaves of perfect ones."""
     statistic = agreement.CORRELATIONS[name]
     value, draws = statistic(found.single), agreement.resampled(found.single, statistic)
@@ -237,15 +238,12 @@ def _correlation(found: Scores, name: str) -> dict[str, Any]:
         "high": high.tolist(),
         "mean of pairs": [float(part) for part in (agreement.mean_of_pairs(value), *ends)],
     }
-    if found.freedom:
-        common, seen_as = agreement.luck_in_common(found), agreement.SEEN_AS[name]
-        most = seen_as(agreement.ceiling(agreement.reliability(found)[0], common))
-        ends = agreement.middle(
-            agreement.mean_of_pairs(seen_as(agreement.ceiling(agreement.shares_by_chance(found), common)))
-        )
+    if most:
+        ceiling, drawn = (agreement.SEEN_AS[name](part) for part in most)
+        ends = agreement.middle(agreement.mean_of_pairs(drawn))
         told |= {
-            "ceiling": most.tolist(),
-            "ceiling, mean of pairs": [float(part) for part in (agreement.mean_of_pairs(most), *ends)],
+            "ceiling": ceiling.tolist(),
+            "ceiling, mean of pairs": [float(part) for part in (agreement.mean_of_pairs(ceiling), *ends)],
         }
     return told
 
@@ -267,5 +265,4 @@ def _label_free(results: StudyResults, found: Scores) -> dict[str, list[float]]:
 def _goes_with_accuracy(values: Sequence[float] | Values, found: Scores) -> list[float]:
     """Spearman's correlation of one value a network with its mean over scenarios, and the interval over networks."""
     pairs = np.stack([values, found.single.mean(1)], axis=1)
-    ends = agreement.middle(agreement.resampled(pairs, lambda both: agreement.spearman(both)[0, 1]))
-    return [float(part) for part in (agreement.spearman(pairs)[0, 1], *ends)]
+    return agreement.with_interval(pairs, lambda both: agreement.spearman(both)[0, 1])

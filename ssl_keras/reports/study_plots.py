@@ -11,7 +11,7 @@ from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator
 
-from ssl_keras.reports.agreement import Scores, Values, ranks
+from ssl_keras.reports.agreement import FACTS, Scores, Values, ranks
 from ssl_keras.reports.plots import COLORS, Ink, blank, dress, shades
 
 KINDS = {"basic": COLORS[0], "bottleneck": COLORS[3], "mbconv": COLORS[5], "mixed": COLORS[1]}
@@ -20,13 +20,8 @@ STARS = ("*", "P", "X", "D", "^", "v", "s", "p")
 """Marks of networks that are to be found among the others."""
 PANELS = 4
 """Panels side by side."""
-LABELS = {
-    "blocks": "blocks",
-    "params": "parameters, M",
-    "macs": "multiply-adds, M",
-    "top_bottom": "parameters, top over bottom",
-}
-UNITS = {"blocks": 1.0, "params": 1e6, "macs": 1e6, "top_bottom": 1.0}
+IN_MILLIONS = ("params", "macs")
+"""Of `FACTS`."""
 
 
 def kind(architecture: str) -> str:
@@ -120,7 +115,7 @@ def over_facts(found: Scores, marked: Sequence[str], ink: Ink) -> Mapping[str, F
             found, found.single[:, 0], f"{found.scenarios[0]}, top-1 %", marked, ink, logarithmic=False
         )
     }
-    for name, label in LABELS.items():
-        across = found.fact(name) / UNITS[name]
+    for name, words in FACTS.items():
+        across, label = (found.fact(name) / 1e6, f"{words}, M") if name in IN_MILLIONS else (found.fact(name), words)
         figures[f"accuracy-over-{name}"] = panels(found, across, label, marked, ink, logarithmic=name != "blocks")
     return figures

@@ -1,4 +1,4 @@
-"""Rows as CSV, and those of ``results.json`` as Markdown."""
+"""Values with their intervals, rows as CSV, and those of ``results.json`` as Markdown."""
 
 import csv
 import io
@@ -6,6 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ssl_keras.reports import results
+
+
+def between(value: float, low: float, high: float, form: str = ".2f") -> str:
+    """A value and the ends of its interval or range."""
+    return f"{value:{form}} ({low:{form}} to {high:{form}})"
 
 
 def markdown(rows: Sequence[Mapping[str, Any]]) -> str:
